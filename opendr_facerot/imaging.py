@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,25 +94,14 @@ def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
         ImageError: The suffix names no image format, or the folder cannot be written to.
     """
     target = Path(path)
+    partial = target.with_name(f".{target.stem}-{os.getpid()}-{get_ident()}{target.suffix}")
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix, delete=False
-        ) as file:
-            try:
-                Image.fromarray(image).save(file, quality=95)
-                os.chmod(file.name, 0o666 & ~_umask())
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, target)
+        Image.fromarray(image).save(partial, quality=95)
+        os.replace(partial, target)
     except (OSError, ValueError) as error:
         raise ImageError(f"cannot write {target}: {error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
