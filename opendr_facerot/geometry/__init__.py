@@ -18,7 +18,7 @@ Angles
 """
 
 from opendr_facerot.geometry.alignment import SimilarityTransform, fit_similarity
-from opendr_facerot.geometry.cameras import MODEL_TO_CAMERA, Intrinsics
+from opendr_facerot.geometry.cameras import MODEL_TO_CAMERA, Intrinsics, look_at
 from opendr_facerot.geometry.rotations import euler_from_rotation, rotation_from_euler
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "SimilarityTransform",
     "euler_from_rotation",
     "fit_similarity",
+    "look_at",
     "rotation_from_euler",
 ]

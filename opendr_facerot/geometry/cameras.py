@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_facerot.geometry.rotations import rotation_from_euler
+
 MODEL_TO_CAMERA = np.diag([1.0, -1.0, -1.0])
 """``(3, 3)`` change of axes between model space (y up, z to the camera) and camera space."""
 
@@ -46,3 +48,16 @@ class Intrinsics:
         return Intrinsics(
             self.focal * scale, self.cx * scale + offset_x, self.cy * scale + offset_y
         )
+
+
+def look_at(direction: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rotation ``(3, 3)`` that turns the optical axis into ``direction`` without rolling.
+
+    A head that is off the optical axis appears turned by the angle of the ray to it: its angles as
+    seen are those of ``look_at(ray).T @ rotation``.
+
+    Args:
+        direction: ``(3,)`` in camera space, z > 0.
+    """
+    x, y, z = np.asarray(direction, np.float64) / np.linalg.norm(direction)
+    return MODEL_TO_CAMERA @ rotation_from_euler(-math.atan2(x, z), -math.asin(y)) @ MODEL_TO_CAMERA

@@ -1,0 +1,92 @@
+"""Image filters that several stages share."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def smoothstep(low: float, high: float, x: ArrayLike) -> NDArray[np.floating]:
+    """Cubic ramp from 0 at ``low`` to 1 at ``high``; ``low`` may exceed ``high``."""
+    t = np.clip((np.asarray(x) - low) / (high - low), 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t))
+
+
+def disc(radius: float) -> NDArray[np.uint8]:
+    """Round structuring element for morphology; ``radius`` in pixels, at least 1."""
+    r = max(1, round(radius))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1)))
+
+
+def blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Gaussian blur; ``sigma`` in pixels."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
+
+
+def sample_bilinear(image: NDArray[np.float32], points: NDArray[np.floating]) -> NDArray:
+    """Values ``(N,)`` or ``(N, C)`` of an image at ``(N, 2)`` pixel positions.
+
+    Positions outside the image take the value of the nearest border pixel.
+    """
+    row = 8192  # cv2.remap takes at most 32,767 columns
+    count = len(points)
+    padded = np.zeros((-(-count // row) * row, 2), np.float32)
+    padded[:count] = np.clip(points, -1e4, 1e4)
+    where = padded.reshape(-1, row, 2)
+    values = cv2.remap(
+        image, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(values.reshape((-1, *values.shape[2:]))[:count])
+
+
+def guided_filter(
+    guide: NDArray[np.float32], image: NDArray[np.float32], radius: int, epsilon: float
+) -> NDArray[np.float32]:
+    """Smooth ``image`` while following the edges of ``guide``.
+
+    He, Sun and Tang, "Guided image filtering", IEEE TPAMI 35(6), 2013, algorithm 1.
+
+    Args:
+        guide: ``(H, W)`` float32 in [0, 1].
+        image: ``(H, W)`` float32.
+        radius: Half side of the window, pixels.
+        epsilon: Variance of the guide below which a window counts as flat.
+
+    Returns:
+        ``(H, W)`` float32.
+    """
+    side = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.boxFilter(x, -1, side, borderType=cv2.BORDER_REPLICATE))
+
+    guide_mean, image_mean = mean(guide), mean(image)
+    covariance = mean(guide * image) - guide_mean * image_mean
+    variance = mean(guide * guide) - guide_mean * guide_mean
+    slope = covariance / (variance + epsilon)
+    return mean(slope) * guide + mean(image_mean - slope * guide_mean)
+
+
+def pull_push(image: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Extend an image smoothly to where it has no weight.
+
+    A pyramid of weighted means is built up to one pixel, and each level's gaps are filled from
+    the level above: Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4.
+
+    Args:
+        image: ``(H, W, C)`` float32.
+        weight: ``(H, W)`` float32 in [0, 1]: 1 = known, 0 = unknown.
+
+    Returns:
+        ``(H, W, C)`` float32, equal to ``image`` where the weight is 1.
+    """
+    height, width = weight.shape
+    if min(height, width) <= 2:
+        mean = (image * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
+        return np.broadcast_to(mean, image.shape).astype(np.float32)
+    coarse_weight = cv2.pyrDown(weight)
+    coarse = cv2.pyrDown(image * weight[..., None]) / np.maximum(coarse_weight, 1e-6)[..., None]
+    filled = pull_push(coarse, np.clip(coarse_weight * 4.0, 0.0, 1.0))
+    behind = cv2.pyrUp(filled, dstsize=(width, height))
+    return image * weight[..., None] + behind * (1.0 - weight[..., None])

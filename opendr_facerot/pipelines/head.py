@@ -1,0 +1,267 @@
+"""The default pipeline: a parametric head with the photo's texture; no download, no GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.detect.attention_mesh import AttentionMesh
+from opendr_facerot.detect.matting import PersonMatting
+from opendr_facerot.detect.yunet import FaceDetector
+from opendr_facerot.errors import DeviceError, NoFaceError
+from opendr_facerot.filters import smoothstep
+from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
+from opendr_facerot.geometry import (
+    MODEL_TO_CAMERA,
+    Intrinsics,
+    euler_from_rotation,
+    look_at,
+    rotation_from_euler,
+)
+from opendr_facerot.imaging import check_image
+from opendr_facerot.reconstruct.appearance import find_hair
+from opendr_facerot.reconstruct.head_fit import fit_head
+from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
+from opendr_facerot.reconstruct.silhouette import fit_silhouette
+from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
+from opendr_facerot.render.compose import (
+    Plate,
+    make_plate,
+    over_colour,
+    over_plate,
+    place,
+    straight_alpha,
+)
+from opendr_facerot.render.projection import view_fragments
+from opendr_facerot.render.texture import VertexAppearance, shade_view
+from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
+from opendr_facerot.views import View
+
+_PORTRAIT_FOV = math.radians(35.0)
+_VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
+_MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
+_LOW_RESOLUTION = 60.0  # pixels of face height in the photo
+_EXTREME_POSE = math.radians(40.0)
+_FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
+
+
+@dataclass(frozen=True, eq=False)
+class _HeadState:
+    """All that a view of one face needs.
+
+    Attributes:
+        vertices: ``(V, 3)`` head as in the photo, camera space.
+        rotation: ``(3, 3)`` of the head in the photo, template to camera axes.
+        seen_from: ``(3, 3)`` rotation of the ray to the head; see :func:`geometry.look_at`.
+        pivot: ``(3,)`` point that the head turns about, camera space.
+    """
+
+    work: WorkImage
+    vertices: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    seen_from: NDArray[np.float64]
+    pivot: NDArray[np.float64]
+    appearance: VertexAppearance
+    plate: Plate
+
+
+class HeadRotator:
+    """Pipeline ``head``: detect, reconstruct, complete, rotate, render.
+
+    Implements :class:`opendr_facerot.FaceRotator`. Thread-safe.
+
+    Raises:
+        DeviceError: The settings ask for another device than the CPU.
+        WeightsError: A packaged model file is missing.
+    """
+
+    Settings = RotatorSettings
+
+    def __init__(self, settings: RotatorSettings) -> None:
+        if settings.device not in ("auto", "cpu"):
+            raise DeviceError(
+                f"the head pipeline runs on the CPU, not on {settings.device!r}: use 'cpu' or 'auto'"
+            )
+        self.settings = settings
+        self._detector = FaceDetector()
+        self._mesh = AttentionMesh()
+        self._matting = PersonMatting()
+        self._model = HeadModel.load()
+        weight = self._model.zones.neck_weight
+        self._coverage = smoothstep(*_FADE, weight)
+
+    @property
+    def device(self) -> str:
+        """Always ``"cpu"``."""
+        return "cpu"
+
+    def fit(self, image: NDArray[np.uint8]) -> list[FittedFace]:
+        """Find and reconstruct the faces of a photo; see :meth:`FaceRotator.fit`."""
+        check_image(image)
+        clock = _Stopwatch()
+        settings = self.settings
+        with clock("detect"):
+            faces = self._detector.detect(
+                image, min_score=settings.min_score, min_size=settings.min_face_size
+            )
+        height, width = image.shape[:2]
+        intrinsics = Intrinsics.from_fov(width, height, settings.fov or _PORTRAIT_FOV)
+        fitted: list[FittedFace] = []
+        for face in faces:
+            if settings.max_faces and len(fitted) == settings.max_faces:
+                break
+            one = self._fit_face(image, face, intrinsics, dict(clock.seconds))
+            if one is not None:
+                fitted.append(one)
+        if not fitted:
+            raise NoFaceError(
+                f"no face found in the {width}x{height} image at a score of at least "
+                f"{settings.min_score:g} and a size of at least {settings.min_face_size} pixels: "
+                "lower min_score or min_face_size, or use a photo that shows a face from the front"
+            )
+        return fitted
+
+    def render(self, face: FittedFace, views: Iterable[View]) -> Iterator[RotatedFace]:
+        """Render a fitted face from each view; see :meth:`FaceRotator.render`."""
+        state: _HeadState = face.state
+        size, background = self.settings.output_size, self.settings.background
+        scale = size / (_VIEW_SIDE * state.work.face_height)
+        centre = state.work.centre
+        offset = (size - 1) / 2 - scale * centre
+        camera = state.work.intrinsics.scaled(scale, *offset)
+        if background == "plate":
+            behind = place(state.plate.behind, scale, offset, size)
+            collar = place(state.plate.collar, scale, offset, size)
+        for view in views:
+            yaw, pitch, roll = _applied_angles(face, view)
+            vertices = self._turn(state, yaw, pitch, roll)
+            head, seen = shade_view(
+                state.appearance,
+                self._model.topology,
+                self._model.mirror,
+                self._coverage,
+                vertices,
+                camera,
+                size,
+            )
+            alpha = None
+            if background == "plate":
+                picture = over_plate(head, behind, collar)
+            elif background == "transparent":
+                picture, alpha = straight_alpha(head)
+            else:
+                picture = over_colour(head, background)
+            yield RotatedFace(view, yaw, pitch, roll, seen, picture, alpha)
+
+    def close(self) -> None:
+        """Free the models."""
+        del self._detector, self._mesh, self._matting, self._model
+
+    def _fit_face(
+        self,
+        image: NDArray[np.uint8],
+        face: Face,
+        intrinsics: Intrinsics,
+        seconds: dict[str, float],
+    ) -> FittedFace | None:
+        """Reconstruct one detected face; None if a closer look finds none."""
+        clock = _Stopwatch(seconds)
+        model = self._model
+        with clock("landmarks"):
+            mesh = self._mesh.landmarks(image, face)
+        if mesh.confidence < _MESH_CONFIDENCE:
+            return None
+        with clock("fit"):
+            fit = fit_head(model, mesh.points, intrinsics)
+            vertices = model.subdivide(fit.vertices)
+        with clock("matte"):
+            work = cut_work_image(image, mesh.points, intrinsics)
+            matte = self._matting.matte(work.image) * work.inside
+            interior = interior_of(matte, work.face_height)
+            foreground = extend_foreground(work, interior)
+        with clock("hair"):
+            look = find_hair(work, foreground, interior, matte)
+        with clock("silhouette"):
+            vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look)
+        with clock("completion"):
+            appearance = complete(model, vertices, work, matte, foreground, look)
+        with clock("plate"):
+            covered = self._head_mask(vertices, work)
+            plate = make_plate(work, matte, foreground, look, covered)
+        pivot = fit.rotation @ PIVOT + fit.translation
+        seen_from = look_at(model.landmarks(fit.vertices).mean(0))
+        yaw, pitch, roll = euler_from_rotation(MODEL_TO_CAMERA @ seen_from.T @ fit.rotation)
+        return FittedFace(
+            face=face,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            flags=_flags(work, yaw, pitch),
+            timings=clock.seconds,
+            state=_HeadState(work, vertices, fit.rotation, seen_from, pivot, appearance, plate),
+        )
+
+    def _head_mask(self, vertices: NDArray[np.float64], work: WorkImage) -> NDArray[np.bool_]:
+        """``(S, S)`` bool, the part of the photo that turns away with the head."""
+        faces = self._model.topology.faces
+        head = faces[self._model.zones.neck_weight[faces].min(axis=1) > 0.5]
+        fragments = view_fragments(vertices, head, work.intrinsics, len(work.image))
+        return np.asarray(fragments.face_index >= 0)
+
+    def _turn(
+        self, state: _HeadState, yaw: float, pitch: float, roll: float
+    ) -> NDArray[np.float64]:
+        """The head's vertices ``(V, 3)``, turned on the neck to the given angles."""
+        wanted = state.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
+        vector = cv2.Rodrigues(wanted @ state.rotation.T)[0].ravel()
+        angle = float(np.linalg.norm(vector))
+        if angle < 1e-9:
+            return state.vertices
+        # Each vertex turns about the same axis by its own share of the angle: the neck twists
+        # without thinning, which a blend of matrices would do to it.
+        axis = vector / angle
+        turn = (self._model.zones.neck_weight * angle)[:, None]
+        arm = state.vertices - state.pivot
+        cosine, sine = np.cos(turn), np.sin(turn)
+        along = axis * (arm @ axis)[:, None] * (1.0 - cosine)
+        return arm * cosine + np.cross(axis, arm) * sine + along + state.pivot
+
+
+def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:
+    """Yaw, pitch and roll to render: upright, unless the view keeps an angle of the photo."""
+    yaw = face.yaw if view.yaw is None else view.yaw
+    pitch = face.pitch if view.pitch is None else view.pitch
+    roll = face.roll if view.yaw is None or view.pitch is None else 0.0
+    return yaw, pitch, roll
+
+
+def _flags(work: WorkImage, yaw: float, pitch: float) -> tuple[str, ...]:
+    flags = []
+    if work.face_height / work.scale < _LOW_RESOLUTION:
+        flags.append("low_resolution")
+    if max(abs(yaw), abs(pitch)) > _EXTREME_POSE:
+        flags.append("extreme_source_pose")
+    column, row = np.clip(np.round(work.landmarks[:, :2]), 0, len(work.image) - 1).astype(int).T
+    if (work.inside[row, column] < 0.5).any():
+        flags.append("cut_by_frame")
+    return tuple(flags)
+
+
+class _Stopwatch:
+    """Seconds spent in named stages."""
+
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds = {} if seconds is None else seconds
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - start

@@ -1,0 +1,112 @@
+"""Which pixels of a work image are hair, learned from this one photo's own skin and hair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.detect.mesh_topology import FACE_OVAL
+from opendr_facerot.filters import blur, disc
+from opendr_facerot.reconstruct.work_image import WorkImage
+
+# Patches of the attention mesh that show bare skin: cheeks, sides of the nose, forehead.
+_SKIN_PATCHES = (
+    (117, 118, 101, 36, 205, 187, 147, 123),
+    (346, 347, 330, 266, 425, 411, 376, 352),
+    (6, 197, 195, 5, 4, 45, 51, 122),
+    (6, 197, 195, 5, 4, 275, 281, 351),
+    (67, 109, 10, 338, 297, 337, 151, 108),
+)
+_SKIN_SPREAD_FLOOR = (9.0, 3.0, 3.0, 1.2)  # L, a, b, texture: below it, spread is sensor noise
+_HAIR_SPREAD = (14.0, 6.0, 6.0, 2.0)
+_HAIR_CLUSTERS = 3
+_NOT_SKIN = 9.0  # squared distance, in standard deviations, beyond which a pixel is not skin
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """Skin and hair of one face.
+
+    Attributes:
+        skin: ``(S, S)`` bool, pixels known to be bare skin.
+        skin_distance: ``(S, S)`` float32, squared Mahalanobis distance to the skin's features.
+        hair: ``(S, S)`` float32 probability of hair, 0 off the person.
+        has_hair: Hair was found above or beside the face.
+    """
+
+    skin: NDArray[np.bool_]
+    skin_distance: NDArray[np.float32]
+    hair: NDArray[np.float32]
+    has_hair: bool
+
+
+def find_hair(
+    work: WorkImage, foreground: NDArray[np.float32], interior: NDArray[np.bool_],
+    matte: NDArray[np.float32],
+) -> Appearance:
+    """Separate hair from skin by colour and texture.
+
+    Args:
+        work: The work image.
+        foreground: ``(S, S, 3)`` float32 RGB 0..255, the person's colours.
+        interior: ``(S, S)`` bool, pixels that surely show the person.
+        matte: ``(S, S)`` float32 person matte.
+    """
+    features = _features(foreground, work.face_height)
+    skin = _polygons(work, _SKIN_PATCHES) & interior
+    sample = features[skin] if skin.any() else features[_polygons(work, [FACE_OVAL])]
+    centre = np.median(sample, axis=0)
+    spread = 1.4826 * np.median(np.abs(sample - centre), axis=0)
+    spread = 1.25 * np.maximum(spread, _SKIN_SPREAD_FLOOR)
+    skin_distance = (((features - centre) / spread) ** 2).sum(2)
+
+    height, lateral = work.along_face()
+    face = _polygons(work, [FACE_OVAL])
+    grown = cv2.dilate(face.astype(np.uint8), disc(0.02 * work.face_height)) > 0
+    around = interior & ~grown & (height < 1.6)
+    crown = around & (height > 1.03) & (lateral < 0.5)
+    beside = around & (height > 0.62) & (lateral < 0.75) & (skin_distance > _NOT_SKIN)
+    share = beside.sum() / max(1, face.sum())
+    crown_distance = float(np.median(skin_distance[crown])) if crown.sum() > 100 else 0.0
+    has_hair = bool((crown_distance > 8.0 and share > 0.03) or share > 0.12)
+
+    hair = np.zeros(matte.shape, np.float32)
+    if has_hair:
+        examples = features[beside | (crown & (skin_distance > 5.0))]
+        clusters = _cluster_centres(examples)
+        distances = [(((features - c) / _HAIR_SPREAD) ** 2).sum(2) for c in clusters]
+        score = skin_distance - np.min(distances, axis=0) - 1.0
+        hair = (1.0 / (1.0 + np.exp(-np.clip(score, -40.0, 40.0) / 4.0))).astype(np.float32)
+        hair = blur(hair, 0.01 * work.face_height) * (matte > 0.3)
+    return Appearance(skin, skin_distance.astype(np.float32), hair, has_hair)
+
+
+def _features(foreground: NDArray[np.float32], face_height: float) -> NDArray[np.float32]:
+    """CIE Lab (8-bit scale) and log local contrast, ``(S, S, 4)``."""
+    soft = blur(foreground, 0.008 * face_height)
+    lab = cv2.cvtColor(np.clip(soft, 0, 255).astype(np.uint8), cv2.COLOR_RGB2LAB)
+    luma = np.log(np.clip(foreground.mean(2), 8.0, 255.0))
+    detail = luma - blur(luma, 0.03 * face_height)
+    energy = blur(detail * detail, 0.025 * face_height)
+    contrast = 4.0 * np.log(np.sqrt(np.maximum(energy, 0.0)) + 0.012)
+    return np.dstack([lab.astype(np.float32), contrast.astype(np.float32)])
+
+
+def _cluster_centres(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    thinned = np.ascontiguousarray(samples[:: max(1, len(samples) // 4000)])
+    stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 20, 0.5)
+    cv2.setRNGSeed(0)  # the same photo gives the same picture
+    count = min(_HAIR_CLUSTERS, len(thinned))
+    return np.asarray(cv2.kmeans(thinned, count, None, stop, 2, cv2.KMEANS_PP_CENTERS)[2])
+
+
+def _polygons(work: WorkImage, patches: Iterable[Sequence[int]]) -> NDArray[np.bool_]:
+    mask = np.zeros(work.image.shape[:2], np.uint8)
+    for patch in patches:
+        cv2.fillPoly(mask, [np.round(work.landmarks[list(patch), :2]).astype(np.int32)], 1)
+    return mask > 0
+

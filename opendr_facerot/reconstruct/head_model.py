@@ -1,0 +1,209 @@
+"""The parametric head: MakeHuman's CC0 base mesh with identity and expression modes.
+
+Template space is the model space of :mod:`opendr_facerot.geometry`, in centimetres: the chin is at
+y = 73, the hairline at y = 90, the crown at y = 97, the nose tip at z = 17.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+
+from opendr_facerot.assets import asset_path
+from opendr_facerot.filters import smoothstep
+from opendr_facerot.geometry.mesh import MeshTopology
+
+PIVOT = np.array([0.0, 78.0, 4.0])
+"""Point about which the head turns on the neck, template space."""
+
+
+class Part(IntEnum):
+    """What a vertex belongs to."""
+
+    SKIN = 0
+    LEFT_EYE = 1
+    RIGHT_EYE = 2
+    UPPER_TEETH = 3
+    LOWER_TEETH = 4
+    TONGUE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class HeadZones:
+    """Regions of the fine template mesh, ``(V,)`` each: bool, or float64 in [0, 1] for weights.
+
+    Attributes:
+        skin: The outer surface, scalp and neck included.
+        mouth_bag: The inside of the mouth, hidden while it is closed.
+        ear: The ears.
+        ear_surround: The ears and the skin that they grow from.
+        scalp: Where hair grows.
+        neck_weight: How far a vertex follows the head's rotation: 0 on the shoulders, 1 on the
+            head.
+    """
+
+    skin: NDArray[np.bool_]
+    mouth_bag: NDArray[np.bool_]
+    ear: NDArray[np.bool_]
+    ear_surround: NDArray[np.bool_]
+    scalp: NDArray[np.bool_]
+    neck_weight: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadModel:
+    """The head model and its fine mesh, one midpoint subdivision of the coarse one.
+
+    The modes act on the n coarse vertices; everything else is about the V fine ones.
+
+    Attributes:
+        mean: ``(n, 3)`` float64 coarse template.
+        identity: ``(I, n, 3)`` float64, one standard deviation each, strongest first.
+        expression: ``(X, n, 3)`` float64, full activation each.
+        landmark_vertices: ``(468, 3)`` coarse vertices around each point of the attention mesh.
+        landmark_weights: ``(468, 3)`` their barycentric weights.
+        displacement: ``(n, 468)`` float64: multiplied with displacements at the landmarks, gives
+            a smooth displacement of the whole mesh that vanishes at the back of the head.
+        coarse_edges: ``(V - n, 2)``: fine vertex n + k is the midpoint of edge k.
+        topology: Connectivity of the fine mesh.
+        face_part: ``(F,)`` :class:`Part` of each fine face.
+        part: ``(V,)`` :class:`Part` of each fine vertex.
+        mirror: ``(V,)`` the vertex at the mirrored place of each fine vertex.
+        ambient_occlusion: ``(V,)`` float64 in [0, 1], 1 = open to light from all sides.
+        outward: ``(V, 3)`` unit directions in which hair lifts the surface.
+        vertices: ``(V, 3)`` the fine template.
+        zones: Regions of the fine mesh.
+    """
+
+    mean: NDArray[np.float64]
+    identity: NDArray[np.float64]
+    expression: NDArray[np.float64]
+    landmark_vertices: NDArray[np.int32]
+    landmark_weights: NDArray[np.float64]
+    displacement: NDArray[np.float64]
+    coarse_edges: NDArray[np.int32]
+    topology: MeshTopology
+    face_part: NDArray[np.uint8]
+    part: NDArray[np.uint8]
+    mirror: NDArray[np.int32]
+    ambient_occlusion: NDArray[np.float64]
+    outward: NDArray[np.float64]
+    vertices: NDArray[np.float64]
+    zones: HeadZones
+
+    @classmethod
+    def load(cls) -> HeadModel:
+        """The packaged model; read once per process and shared, so do not write into it."""
+        return _load()
+
+    def landmarks(self, coarse: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Points ``(..., 468, 3)`` of the attention mesh on coarse vertices ``(..., n, 3)``."""
+        corners = coarse[..., self.landmark_vertices, :]
+        return (corners * self.landmark_weights[..., None]).sum(-2)
+
+    def subdivide(self, coarse: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Fine values ``(V, K)`` of coarse per-vertex values ``(n, K)``."""
+        return subdivide(coarse, self.coarse_edges)
+
+
+def subdivide(
+    coarse: NDArray[np.floating], coarse_edges: NDArray[np.integer]
+) -> NDArray[np.floating]:
+    """Append the midpoints of ``(k, 2)`` edges to ``(n, K)`` per-vertex values."""
+    i, j = coarse_edges.T
+    return np.concatenate([coarse, 0.5 * (coarse[i] + coarse[j])])
+
+
+@cache
+def _load() -> HeadModel:
+    with np.load(asset_path("head_template.npz"), allow_pickle=False) as template:
+        coarse_vertices = template["vertices"].astype(np.float64)
+        coarse_edges = template["edges"]
+        fine_faces = template["fine_faces"]
+        face_part = template["fine_labels"]
+        mirror = template["mirror"]
+        ambient_occlusion = template["ambient_occlusion"].astype(np.float64)
+        outward = template["outward"].astype(np.float64)
+    with np.load(asset_path("makehuman_head.npz"), allow_pickle=False) as head:
+        scale = np.linalg.norm(np.ptp(coarse_vertices, axis=0)) / np.linalg.norm(
+            np.ptp(head["v"].astype(np.float64), axis=0)
+        )
+        identity = head["id"].astype(np.float64) * scale
+        # The attention mesh says nothing about gaze or tongue: those modes would fit noise.
+        fitted = [not str(n).startswith(("eyeLook", "tongue")) for n in head["ex_names"]]
+        expression = head["ex"][fitted].astype(np.float64) * scale
+    with np.load(asset_path("makehuman_landmarks.npz"), allow_pickle=False) as landmarks:
+        landmark_vertices, landmark_weights = landmarks["i"], landmarks["b"]
+    vertices = subdivide(coarse_vertices, coarse_edges)
+    topology = MeshTopology(fine_faces, len(vertices))
+    part = np.zeros(len(vertices), np.uint8)
+    for label in Part:
+        part[fine_faces[face_part == label]] = label
+    return HeadModel(
+        mean=coarse_vertices,
+        identity=identity,
+        expression=expression,
+        landmark_vertices=landmark_vertices,
+        landmark_weights=landmark_weights,
+        displacement=_displacement_basis(coarse_vertices, landmark_vertices, landmark_weights),
+        coarse_edges=coarse_edges,
+        topology=topology,
+        face_part=face_part,
+        part=part,
+        mirror=mirror,
+        ambient_occlusion=ambient_occlusion,
+        outward=outward,
+        vertices=vertices,
+        zones=_zones(vertices, part, ambient_occlusion, topology),
+    )
+
+
+def _displacement_basis(
+    vertices: NDArray[np.float64],
+    landmark_vertices: NDArray[np.integer],
+    landmark_weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Response of every vertex to a unit displacement of each landmark (linear RBF)."""
+    points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(1)
+    depth = vertices[:, 2]
+    anchors = vertices[depth < np.median(depth) - 4.0][::15]
+    unit = np.eye(len(points) + len(anchors))[:, : len(points)]
+    basis = RBFInterpolator(np.vstack([points, anchors]), unit, kernel="linear", smoothing=1.0)
+    return np.asarray(basis(vertices))
+
+
+def _zones(
+    vertices: NDArray[np.float64],
+    part: NDArray[np.uint8],
+    ambient_occlusion: NDArray[np.float64],
+    topology: MeshTopology,
+) -> HeadZones:
+    x, y, z = vertices.T
+    skin = part == Part.SKIN
+    ear = (np.hypot((y - 83.2) / 5.0, (z - 5.2) / 3.4) < 1.0) & (np.abs(x) > 6.6) & skin
+    ear_surround = ear.astype(np.float64)
+    for _ in range(2):
+        ear_surround = np.maximum(ear_surround, topology.neighbour_mean(ear_surround) > 0.01)
+    mouth_bag = skin & (ambient_occlusion < 0.05) & (np.abs(x) < 4.5) & (y > 71) & (y < 79)
+    mouth_bag &= (z > 2) & (z < 16)
+    # The hairline, as height over depth: nape, behind the ear, sideburn, temple, forehead.
+    hairline_z = [-6, -2, 1.9, 2.2, 7.0, 7.3, 8.6, 9.6, 11, 13.5, 15, 16]
+    hairline_y = [75.5, 76, 78, 86.5, 87.5, 85.0, 85.5, 88.0, 89.8, 91.5, 92.3, 92.5]
+    scalp = (y > np.interp(z, hairline_z, hairline_y)) & skin & ~ear
+    neck_weight = smoothstep(66.5, 75.0, y - 0.25 * (z - 5.0))
+    # Shoulders reach up behind the neck: they stay, however high.
+    from_neck_axis = np.hypot(x, np.minimum(z - 3.0, 0.0)) + np.maximum(0.0, -z - 4.0)
+    neck_weight = neck_weight * np.where(y < 77, smoothstep(10.5, 7.5, from_neck_axis), 1.0)
+    return HeadZones(
+        skin=skin,
+        mouth_bag=mouth_bag,
+        ear=ear,
+        ear_surround=(ear_surround > 0) & skin,
+        scalp=scalp,
+        neck_weight=neck_weight,
+    )

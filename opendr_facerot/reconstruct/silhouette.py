@@ -1,0 +1,144 @@
+"""Pulling the outline of a fitted head onto the outline of the person in the photo."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.filters import sample_bilinear
+from opendr_facerot.reconstruct.appearance import Appearance
+from opendr_facerot.reconstruct.head_model import HeadModel, Part
+from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.projection import facing, view_fragments
+
+_PASSES = 2
+_SEARCH = (-3.0, 7.0)  # centimetres inwards and outwards
+_SEARCH_STEPS = 160
+_INWARD_LIMIT, _HAIR_LIMIT, _BALD_LIMIT = -2.5, 4.5, 2.0
+_SKIN_MARGIN = 0.12  # stay this far inside the matte: its edge pixels are mixed with background
+_SCALP_MARGIN = 0.05
+_HAIR_SHARE = 0.45  # hair on the way out for the surface to follow it
+
+
+def fit_silhouette(
+    model: HeadModel,
+    vertices: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    appearance: Appearance,
+) -> NDArray[np.float64]:
+    """Move the outline of the head onto the matte's contour.
+
+    Vertices on the outline look along their outward direction for the contour. The scalp follows
+    it out where there is hair on the way, everything else is only ever pulled in, so that no
+    background pixel lands on skin. The offsets are spread over the mesh as a smooth field.
+
+    Args:
+        model: The head model.
+        vertices: ``(V, 3)`` fine vertices, camera space (centimetres).
+        rotation: ``(3, 3)`` from template axes to camera axes.
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+        appearance: Skin and hair of the work image.
+
+    Returns:
+        ``(V, 3)`` moved vertices.
+    """
+    zones = model.zones
+    outward = model.outward @ rotation.T
+    on_screen = np.linalg.norm(outward[:, :2], axis=1)
+    head_faces = model.topology.faces[
+        (model.face_part == Part.SKIN) & (zones.neck_weight[model.topology.faces].min(1) > 0.3)
+    ]
+    edge_part = model.part[model.topology.edges[:, 0]]
+    stiffness = np.where(edge_part == Part.SKIN, 1.5, 1.0)
+    for _ in range(_PASSES):
+        pixels = work.intrinsics.project(vertices)
+        pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
+        outline = _outline(vertices, head_faces, work, pixels_per_cm) & (on_screen > 0.45)
+        index = np.flatnonzero(outline)
+        if not len(index):
+            return vertices
+        direction = outward[index, :2] / on_screen[index, None] * pixels_per_cm
+        distance, hair_share, found = _march(pixels[index], direction, matte, appearance.hair)
+        distance = distance / on_screen[index]
+
+        scalp = zones.scalp[index]
+        offset = np.clip(distance - _SKIN_MARGIN, _INWARD_LIMIT, 0.0)
+        if appearance.has_hair:
+            follow = scalp & (hair_share > _HAIR_SHARE)
+            offset = np.where(follow, np.clip(distance, _INWARD_LIMIT, _HAIR_LIMIT), offset)
+        else:
+            bald = np.clip(distance - _SCALP_MARGIN, _INWARD_LIMIT, _BALD_LIMIT)
+            offset = np.where(scalp, bald, offset)
+
+        data, weight = np.zeros(len(vertices)), np.zeros(len(vertices))
+        data[index] = offset
+        weight[index] = np.where(found | (offset <= 0.0), 1.0, 0.15)
+        normals = model.topology.vertex_normals(vertices)
+        front = zones.skin & ~zones.scalp & (zones.neck_weight > 0.5)
+        front &= (facing(normals, vertices) > 0.55) & (weight == 0.0)
+        weight += 0.3 * front  # the landmarks already fixed the inner face
+        weight += 2.0 * (model.part != Part.SKIN) + 3.0 * zones.mouth_bag
+        weight += 0.05 * (zones.neck_weight < 0.3)
+        vertices = vertices + outward * model.topology.smooth_field(data, weight, stiffness)[:, None]
+    return vertices
+
+
+def _outline(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    work: WorkImage,
+    pixels_per_cm: float,
+) -> NDArray[np.bool_]:
+    """Vertices ``(V,)`` of the faces that project onto the border of their picture."""
+    size = len(work.image)
+    covered = view_fragments(vertices, faces, work.intrinsics, size).face_index >= 0
+    depth = cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 5)
+    pixels = work.intrinsics.project(vertices)
+    outline = np.zeros(len(vertices), bool)
+    outline[np.unique(faces)] = True
+    outline &= sample_bilinear(depth, pixels) < max(2.0, 0.16 * pixels_per_cm)
+    return outline & ((pixels > 2) & (pixels < size - 3)).all(1)
+
+
+def _march(
+    start: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    matte: NDArray[np.float32],
+    hair: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Distance from each point to the matte's contour along its direction.
+
+    Args:
+        start: ``(N, 2)`` pixels.
+        direction: ``(N, 2)`` pixels per centimetre.
+        matte: ``(S, S)`` person matte.
+        hair: ``(S, S)`` probability of hair.
+
+    Returns:
+        ``distance`` ``(N,)`` centimetres, negative inwards; ``hair_share`` ``(N,)`` mean
+        probability of hair on the way out; ``found`` ``(N,)``: the contour lies in the range.
+    """
+    steps = np.linspace(*_SEARCH, _SEARCH_STEPS)
+    here = int(np.searchsorted(steps, 0.0))
+    count = len(start)
+    points = (start[:, None] + direction[:, None] * steps[None, :, None]).reshape(-1, 2)
+    person = sample_bilinear(matte, points).reshape(count, -1) > 0.5
+    hair_on_ray = sample_bilinear(hair, points).reshape(count, -1)
+
+    left = ~person[:, here:]
+    first_out = here + np.where(left.any(1), left.argmax(1), left.shape[1] - 1)
+    inner = person[:, :here]
+    last_in = np.where(inner.any(1), here - 1 - inner[:, ::-1].argmax(1), 0)
+    starts_inside = person[:, here]
+    distance = np.where(starts_inside, steps[first_out], steps[last_in])
+    found = np.where(starts_inside, left.any(1), inner.any(1))
+
+    cumulative = np.cumsum(np.pad(hair_on_ray, ((0, 0), (1, 0))), axis=1)
+    stop = np.maximum(first_out, here + 1)
+    rows = np.arange(count)
+    hair_share = (cumulative[rows, stop] - cumulative[rows, here]) / (stop - here)
+    return distance, hair_share, found

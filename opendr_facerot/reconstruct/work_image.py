@@ -1,0 +1,106 @@
+"""The image that one face is analysed and sampled in: a square around it, at a fixed scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.geometry import Intrinsics
+
+FACE_HEIGHT = 300.0
+"""Pixels from landmark 10 (top of the forehead) to 152 (chin) in a work image."""
+
+_SIDE = 3.1  # face heights: hair, neck and shoulders fit in
+_CENTRE_Y = 0.47  # of the side: where the middle of the face lies
+_LARGEST_UPSCALE = 2.5
+_FOREHEAD, _CHIN = 10, 152
+
+
+@dataclass(frozen=True, eq=False)
+class WorkImage:
+    """A square cut around one face.
+
+    Attributes:
+        image: ``(S, S, 3)`` uint8 RGB; beyond the photo's border its edge pixels are repeated.
+        inside: ``(S, S)`` float32, 1 inside the photo, 0 beyond.
+        scale: Work pixels per photo pixel.
+        offset: ``(2,)``: work = scale * photo + offset.
+        landmarks: ``(478, 3)`` float64 attention mesh in work pixels.
+        intrinsics: Camera of the work image.
+        face_height: Work pixels from the top of the forehead to the chin.
+    """
+
+    image: NDArray[np.uint8]
+    inside: NDArray[np.float32]
+    scale: float
+    offset: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    intrinsics: Intrinsics
+    face_height: float
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """``(2,)`` work pixels: the middle of the face."""
+        return (self.landmarks[_FOREHEAD, :2] + self.landmarks[_CHIN, :2]) / 2.0
+
+    def along_face(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Face coordinates of every pixel, in face heights.
+
+        Returns:
+            ``height`` ``(S, S)`` float32, 0 at the chin and 1 at the top of the forehead, measured
+            along the face's own axis; ``lateral`` ``(S, S)`` float32 >= 0, the distance from it.
+        """
+        top, chin = self.landmarks[_FOREHEAD, :2], self.landmarks[_CHIN, :2]
+        axis = (top - chin) / self.face_height
+        side = np.arange(len(self.image), dtype=np.float32)
+        dx, dy = side[None, :] - chin[0], side[:, None] - chin[1]
+        height = (dx * axis[0] + dy * axis[1]) / self.face_height
+        lateral = np.abs(dy * axis[0] - dx * axis[1]) / self.face_height
+        return height.astype(np.float32), lateral.astype(np.float32)
+
+
+def cut_work_image(
+    image: NDArray[np.uint8], landmarks: NDArray[np.floating], intrinsics: Intrinsics
+) -> WorkImage:
+    """Cut the work image of the face with these landmarks.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB photo.
+        landmarks: ``(478, 3)`` attention mesh, photo pixels.
+        intrinsics: Camera of the photo.
+    """
+    points = np.asarray(landmarks, np.float64)
+    top, chin = points[_FOREHEAD, :2], points[_CHIN, :2]
+    height = float(np.linalg.norm(top - chin))
+    scale = min(FACE_HEIGHT / height, _LARGEST_UPSCALE)
+    side = round(_SIDE * height * scale)
+    offset = np.array([side / 2, side * _CENTRE_Y]) - scale * (top + chin) / 2
+    size = np.array(image.shape[1::-1])
+    # Only the part of the photo that the square covers, and a margin for the filters below.
+    first = np.clip(np.floor(-offset / scale) - 8, 0, size - 1).astype(int)
+    last = np.clip(np.ceil((side - offset) / scale) + 8, first + 1, size).astype(int)
+    source = image[first[1] : last[1], first[0] : last[0]]
+    shift = offset + scale * first
+    to_work = np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
+    if scale < 0.6:  # warpAffine takes point samples: reducing needs a low-pass first
+        source = cv2.GaussianBlur(source, (0, 0), 0.4 / scale)
+    kernel = cv2.INTER_LINEAR if scale < 1.0 else cv2.INTER_CUBIC
+    work = cv2.warpAffine(
+        source, to_work, (side, side), flags=kernel, borderMode=cv2.BORDER_REPLICATE
+    )
+    whole = np.ones(source.shape[:2], np.float32)
+    inside = cv2.warpAffine(whole, to_work, (side, side))
+    scaled = points * scale
+    scaled[:, :2] += offset
+    return WorkImage(
+        image=work,
+        inside=cv2.erode(inside, np.ones((3, 3))),
+        scale=scale,
+        offset=offset,
+        landmarks=scaled,
+        intrinsics=intrinsics.scaled(scale, *offset),
+        face_height=height * scale,
+    )

@@ -1,0 +1,46 @@
+"""Running a kernel over bands of image rows in threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+
+_BANDS_PER_THREAD = 4  # rows differ in cost: more bands than threads even it out
+
+
+def thread_count() -> int:
+    """Threads that kernels use: the cores this process may run on."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+@cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    del process  # a forked child has none of its parent's threads: it makes its own pool
+    return ThreadPoolExecutor(threads, thread_name_prefix="facerot-render")
+
+
+def run_bands(
+    kernel: Callable[[int, int], None], rows: int, threads: int | None = None
+) -> None:
+    """Call ``kernel(first, last)`` for bands that together cover ``range(rows)``.
+
+    Kernels release the GIL. A thread pool instead of Numba's own, whose default threading layer
+    aborts the process when two Python threads enter it.
+
+    Args:
+        kernel: Called with half-open row ranges, from several threads at once.
+        rows: Number of rows.
+        threads: Number of threads; None for all. Does not affect the result.
+    """
+    threads = thread_count() if threads is None else threads
+    if threads == 1:
+        kernel(0, rows)
+        return
+    bands = min(rows, threads * _BANDS_PER_THREAD)
+    limits = [rows * k // bands for k in range(bands + 1)]
+    pool = _pool(threads, os.getpid())
+    for future in [pool.submit(kernel, a, b) for a, b in pairwise(limits)]:
+        future.result()

@@ -1,0 +1,142 @@
+"""What lies behind and around a turned head: the photo's background and body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.filters import blur, disc, pull_push, smoothstep
+from opendr_facerot.reconstruct.appearance import Appearance
+from opendr_facerot.reconstruct.work_image import WorkImage
+
+_CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the chin is clothing
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """The photo without its head.
+
+    Attributes:
+        behind: ``(S, S, 3)`` uint8 RGB: background, and the body without the head.
+        collar: ``(S, S, 4)`` uint8 RGBA: clothing that lies in front of the neck.
+    """
+
+    behind: NDArray[np.uint8]
+    collar: NDArray[np.uint8]
+
+
+def make_plate(
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    foreground: NDArray[np.float32],
+    appearance: Appearance,
+    head: NDArray[np.bool_],
+) -> Plate:
+    """Remove the head from the work image.
+
+    Args:
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+        foreground: ``(S, S, 3)`` float32 RGB, the person's colours continued over the background.
+        appearance: Skin and hair of the work image.
+        head: ``(S, S)`` bool, where the fitted head covers the photo.
+    """
+    unit = 0.057 * work.face_height  # one centimetre of a face 17.5 cm high
+    height, lateral = work.along_face()
+    background = _background(work, matte, unit)
+
+    cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
+    cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
+    body = np.maximum(smoothstep(0.06, -0.03, height), _shoulders(height, lateral, cloth))
+    body = (body * matte).astype(np.float32)
+    body *= _connected_to_bottom(body, head, height)
+
+    # Where the head was, the body goes on: the nape, a collar, the far shoulder.
+    grown = cv2.dilate(head.astype(np.uint8), disc(0.3 * unit))
+    grown = np.where((height < 0.0) & (appearance.hair < 0.4), head, grown).astype(np.uint8)
+    was_head = blur(grown.astype(np.float32), 0.12 * unit)
+    sure = cv2.erode((matte > 0.7).astype(np.uint8), disc(0.1 * unit)) > 0
+    sure &= (grown == 0) & (work.inside > 0.9) & (height < 0.02) & (appearance.hair < 0.5)
+    hidden_body = pull_push(work.image.astype(np.float32), sure.astype(np.float32))
+    if sure.sum() < 200:
+        hidden_body = foreground
+    colours = foreground + was_head[..., None] * (hidden_body - foreground)
+    below_chin = matte * smoothstep(0.01, -0.05, height)
+    alpha = np.maximum(body * (1.0 - was_head), below_chin)[..., None]
+    behind = background * (1.0 - alpha) + colours * alpha
+
+    collar = cloth * smoothstep(0.0, -0.06, height) * smoothstep(0.4, 0.8, matte) * work.inside
+    rgba = np.dstack([foreground, 255.0 * collar])
+    return Plate(_to_uint8(behind), _to_uint8(rgba))
+
+
+def place(image: NDArray[np.uint8], scale: float, offset: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Resample an image: output = scale * input + offset, ``(size, size, C)``."""
+    matrix = np.array([[scale, 0.0, offset[0]], [0.0, scale, offset[1]]])
+    if scale < 0.7:
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+    return np.asarray(
+        cv2.warpAffine(
+            image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    )
+
+
+def over_plate(
+    head: NDArray[np.float32], behind: NDArray[np.uint8], collar: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Lay a premultiplied head ``(N, N, 4)`` between a background and a collar."""
+    image = head[..., :3] + behind * (1.0 - head[..., 3:])
+    alpha = collar[..., 3:].astype(np.float32) / 255.0
+    return _to_uint8(image * (1.0 - alpha) + collar[..., :3] * alpha)
+
+
+def over_colour(head: NDArray[np.float32], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Lay a premultiplied head ``(N, N, 4)`` over an RGB colour."""
+    return _to_uint8(head[..., :3] + np.array(colour, np.float32) * (1.0 - head[..., 3:]))
+
+
+def straight_alpha(head: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """RGB that is not premultiplied, and alpha, of a premultiplied head ``(N, N, 4)``."""
+    alpha = head[..., 3:]
+    colour = np.where(alpha > 0.0, head[..., :3] / np.maximum(alpha, 1e-6), 0.0)
+    return _to_uint8(colour), _to_uint8(255.0 * alpha[..., 0])
+
+
+def _background(work: WorkImage, matte: NDArray[np.float32], unit: float) -> NDArray[np.float32]:
+    """The photo with the person filled in from what is around, softly."""
+    image = work.image.astype(np.float32)
+    person = cv2.dilate((matte > 0.05).astype(np.uint8), disc(0.25 * unit)) > 0
+    known = ((~person) & (work.inside > 0.9)).astype(np.float32)
+    if known.sum() < 200:
+        return np.full_like(image, 128.0)
+    filled = pull_push(image, known)
+    near = blur(1.0 - known, 0.4 * unit)[..., None]
+    filled = filled * (1.0 - near) + blur(filled, 0.5 * unit) * near
+    return np.where(known[..., None] > 0.0, image, filled)
+
+
+def _shoulders(
+    height: NDArray[np.float32], lateral: NDArray[np.float32], cloth: NDArray[np.float32]
+) -> NDArray[np.floating]:
+    """Weight of the body above the chin's level: beside the neck, more so where it is clothed."""
+    beside = smoothstep(0.25, 0.12, height) * smoothstep(0.42, 0.5, lateral)
+    clothed = cloth * smoothstep(0.3, 0.2, height) * smoothstep(0.33, 0.42, lateral)
+    return np.maximum(beside, clothed)
+
+
+def _connected_to_bottom(
+    body: NDArray[np.float32], head: NDArray[np.bool_], height: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """1 where the body is one piece with the trunk, 0 for scraps beside the head."""
+    labels = cv2.connectedComponents(((body > 0.3) & ~head).astype(np.uint8))[1]
+    trunk = np.unique(labels[(height < -0.12) & (labels > 0)])
+    piece = cv2.dilate(np.isin(labels, trunk).astype(np.float32), np.ones((3, 3)))
+    return blur(piece, 1.0)
+
+
+def _to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.clip(image + 0.5, 0.0, 255.0).astype(np.uint8)
