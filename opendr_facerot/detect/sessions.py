@@ -1,0 +1,36 @@
+"""Sessions of ONNX Runtime for the packaged nets."""
+
+from __future__ import annotations
+
+import onnxruntime as ort
+
+from opendr_facerot.assets import asset_path
+from opendr_facerot.errors import WeightsError
+
+_ERROR = 3  # severity: 0 verbose, 1 info, 2 warning, 3 error
+
+
+def inference_session(asset_name: str, threads: int) -> ort.InferenceSession:
+    """Load a packaged ONNX file for the CPU. The session may be run from several threads at once.
+
+    Args:
+        asset_name: File name in :mod:`opendr_facerot.assets`.
+        threads: Threads of one run, at least 1.
+
+    Raises:
+        WeightsError: The file is missing or is not a readable ONNX model.
+    """
+    path = asset_path(asset_name)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERROR
+    # Idle workers that spin for the next run would take the cores from everything else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes have no public common base
+        raise WeightsError(
+            f"{path} cannot be loaded as an ONNX model ({error}): install the package again"
+        ) from error
