@@ -5,7 +5,7 @@ Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +22,7 @@ STRIDES = (8, 16, 32)
 _LONG_SIDES = (640, 1280)  # the net finds faces of about 12 to 600 pixels in either
 _CLOSE_UP_SIDE = 320  # for a face so large that the net takes it for several things
 _MAX_OVERLAP = 0.5
+_SURELY_UPRIGHT = 0.9  # faces on their side or upside down stay below this score
 _OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 
 
@@ -40,25 +41,41 @@ class Detections:
     scores: NDArray[np.float32]
     landmarks5: NDArray[np.float32]
 
+    def __len__(self) -> int:
+        return len(self.scores)
+
     def __getitem__(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Detections:
         return Detections(self.boxes[index], self.scores[index], self.landmarks5[index])
 
-    def resized(self, scale_x: float, scale_y: float) -> Detections:
-        """The same faces in a copy of the image that is larger by these factors."""
-        scale = np.array([scale_x, scale_y], np.float32)
-        offset = (scale - 1.0) / 2.0  # pixel centres are at integers: edges scale, centres shift
-        return Detections(
-            self.boxes * np.tile(scale, 2) + np.tile(offset, 2),
-            self.scores,
-            self.landmarks5 * scale + offset,
-        )
+    def mapped(self, matrix: NDArray[np.floating], offset: NDArray[np.floating]) -> Detections:
+        """The same faces where ``matrix @ point + offset`` takes them.
+
+        Args:
+            matrix: ``(2, 2)``; one that turns must do so by quarter turns, to keep boxes boxes.
+            offset: ``(2,)``.
+        """
+        corners = self.boxes.reshape(-1, 2, 2) @ matrix.T + offset
+        boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+        landmarks = self.landmarks5 @ matrix.T + offset
+        return Detections(boxes.astype(np.float32), self.scores, landmarks.astype(np.float32))
+
+    @staticmethod
+    def joined(parts: Iterable[Detections]) -> Detections:
+        """All faces of several parts that none of the better ones covers, by falling score."""
+        parts = list(parts)
+        boxes = np.concatenate([part.boxes for part in parts])
+        scores = np.concatenate([part.scores for part in parts])
+        landmarks = np.concatenate([part.landmarks5 for part in parts])
+        kept = non_maximum_suppression(boxes, scores, _MAX_OVERLAP)
+        return Detections(boxes[kept], scores[kept], landmarks[kept])
 
 
 class FaceDetector:
-    """YuNet at several resolutions. Thread-safe.
+    """YuNet at several resolutions and, where needed, orientations. Thread-safe.
 
     Finds faces of 12 pixels and more in an image whose long side has up to 1280 pixels; larger
-    images are scaled down to that. Faces may be rolled by any angle.
+    images are scaled down to that. The net knows upright faces: where it finds none, or one that
+    it is not sure of, it also looks at the image in quarter turns.
 
     Args:
         threads: Threads of one run of the net.
@@ -79,51 +96,51 @@ class FaceDetector:
             min_size: Smallest longer side of a box to report, in pixels.
 
         Returns:
-            Faces by falling area of their boxes, which end at the image's border.
+            Faces by falling area of their boxes, which end at the image's border. The landmarks
+            of a rolled face are in the order that they have when it is upright.
 
         Raises:
             ImageError: The image has the wrong shape, type or size.
         """
         check_image(image)
         height, width = image.shape[:2]
-        scales = sorted({min(1.0, side / max(height, width)) for side in _LONG_SIDES})
-        found = self._at_scales(image, scales, min_score)
-        if not len(found.scores):
-            close_up = min(1.0, _CLOSE_UP_SIDE / max(height, width))
-            found = self._at_scales(image, [close_up], min_score)
-        found = found[non_maximum_suppression(found.boxes, found.scores, _MAX_OVERLAP)]
-        found.boxes[:, 0::2] = found.boxes[:, 0::2].clip(0, width - 1)
-        found.boxes[:, 1::2] = found.boxes[:, 1::2].clip(0, height - 1)
-        sides = found.boxes[:, 2:] - found.boxes[:, :2]
-        order = np.argsort(-sides.prod(1), kind="stable")
-        found = found[order[sides.max(1)[order] >= min_size]]
+        long_side = max(height, width)
+        sides = sorted({min(side, long_side) for side in _LONG_SIDES})
+        found = Detections.joined(self._look(image, side, 0, min_score) for side in sides)
+        if not len(found):
+            found = self._look(image, min(_CLOSE_UP_SIDE, long_side), 0, min_score)
+        if not len(found) or found.scores.min() < _SURELY_UPRIGHT:
+            turned = [self._look(image, sides[0], turns, min_score) for turns in (1, 2, 3)]
+            found = Detections.joined([found, *turned])
+        limit = np.array([width - 1, height - 1] * 2, np.float32)
+        boxes = found.boxes.clip(0, limit)
+        extent = boxes[:, 2:] - boxes[:, :2]
+        order = np.argsort(-extent.prod(1), kind="stable")
         return [
-            Face(box, float(score), landmarks)
-            for box, score, landmarks in zip(
-                found.boxes, found.scores, found.landmarks5, strict=True
-            )
+            Face(boxes[k], float(found.scores[k]), found.landmarks5[k])
+            for k in order
+            if extent[k].max() >= min_size
         ]
 
-    def _at_scales(
-        self, image: NDArray[np.uint8], scales: Sequence[float], min_score: float
+    def _look(
+        self, image: NDArray[np.uint8], long_side: int, quarter_turns: int, min_score: float
     ) -> Detections:
-        results = [self._at_scale(image, scale, min_score) for scale in scales]
-        return Detections(
-            np.concatenate([r.boxes for r in results]),
-            np.concatenate([r.scores for r in results]),
-            np.concatenate([r.landmarks5 for r in results]),
-        )
-
-    def _at_scale(self, image: NDArray[np.uint8], scale: float, min_score: float) -> Detections:
-        height, width = image.shape[:2]
-        small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
-        if (small_width, small_height) != (width, height):
-            image = cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA)
-        padded = np.zeros((*(-(-n // 32) * 32 for n in image.shape[:2]), 3), np.float32)
-        padded[:small_height, :small_width] = image[..., ::-1]  # the net was trained on BGR
+        """Faces in the image scaled to ``long_side`` and turned counter-clockwise."""
+        scale = long_side / max(image.shape[:2])
+        size = tuple(max(1, round(n * scale)) for n in image.shape[1::-1])
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        upright = np.rot90(small, quarter_turns)
+        height, width = upright.shape[:2]
+        padded = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), np.float32)
+        padded[:height, :width] = upright[..., ::-1]  # the net was trained on BGR
         outputs = self._session.run(_OUTPUTS, {"input": padded.transpose(2, 0, 1)[None]})
         found = decode(outputs, padded.shape[1], min_score)
-        return found.resized(width / small_width, height / small_height)
+        # Back about the images' centres, the one point that turning and scaling keep in place.
+        turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter_turns)
+        grow = np.array([image.shape[1], image.shape[0]]) / np.array(small.shape[1::-1])
+        matrix = grow[:, None] * turn
+        centre = (np.array(image.shape[1::-1]) - 1) / 2
+        return found.mapped(matrix, centre - matrix @ (np.array([width, height]) - 1) / 2)
 
 
 def decode(outputs: Sequence[NDArray[np.float32]], width: int, min_score: float) -> Detections:
