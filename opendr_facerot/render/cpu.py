@@ -12,19 +12,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.pixel_bounds import MARGIN, MAX_SIDE, MIN_SIDE, PIXEL_SLACK, THIN
 from opendr_facerot.render.reference import Planes, pixel_centres
 
 _BIN_ROWS = 16
-
-# A centre outside a triangle can pass the edge tests by rounding, farther out the thinner the
-# triangle is. With u = 2^-24, an edge test is wrong only where the edge function is below
-# 6 u D L (D the distance from the vertex, L the longest side), which bounds the distance from the
-# triangle's box by 36 u L^3 / area2 as long as area2, twice the area, is above 54 u L^2.
-_UNIT_ROUNDOFF = 2.0**-24
-_BOX_MARGIN = 40.0 * _UNIT_ROUNDOFF
-_THIN = 64.0 * _UNIT_ROUNDOFF
-_SIDE_RANGE = (1e-12, 1e15)  # outside it, products of sides may leave float32's range
-_PIXEL_SLACK = 1e-3  # covers the rounding of the pixel centres
 
 
 def rasterize(
@@ -39,30 +30,42 @@ def rasterize(
 ) -> Planes:
     """Fields of Fragments, each with a leading batch axis, for ``(B, V, 3)`` vertices.
 
-    Args:
-        threads: Number of threads; None for all. Does not affect the result.
+    ``threads``, the number of threads, does not affect the result; None means all.
     """
     del device
     shape = (len(vertices), image_size, image_size)
     face_index = np.empty(shape, np.int32)
     barycentric = np.empty((*shape, 3), np.float32)
     depth = np.empty(shape, np.float32)
-    centres = pixel_centres(image_size)
-    bins = -(-image_size // _BIN_ROWS)
-    boxes = np.empty((len(faces), 4), np.int32)
     for b, mesh in enumerate(vertices):
-        run_bands(lambda i, j: _find_boxes(mesh, faces, image_size, i, j, boxes), len(faces), threads)
-        starts, members = _fill_bins(boxes, bins)
-        run_bands(
-            lambda i, j: _draw_bins(
-                *(mesh, faces, boxes, starts, members, centres),
-                *(np.float32(near), np.float32(far), i, j),
-                *(face_index[b], barycentric[b], depth[b]),
-            ),
-            bins,
-            threads,
-        )
+        out = face_index[b], barycentric[b], depth[b]
+        _rasterize_mesh(mesh, faces, np.float32(near), np.float32(far), threads, out)
     return face_index, barycentric, depth
+
+
+def _rasterize_mesh(
+    mesh: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    near: np.float32,
+    far: np.float32,
+    threads: int | None,
+    out: Planes,
+) -> None:
+    image_size = len(out[0])
+    centres = pixel_centres(image_size)
+    boxes = np.empty((len(faces), 4), np.int32)
+    bins = -(-image_size // _BIN_ROWS)
+
+    def find(first: int, last: int) -> None:
+        _find_boxes(mesh, faces, image_size, first, last, boxes)
+
+    def draw(first: int, last: int) -> None:
+        _draw_bins(mesh, faces, boxes, starts, members, centres, near, far, first, last, *out)
+
+    if len(faces):
+        run_bands(find, len(faces), threads)
+    starts, members = _fill_bins(boxes, bins)
+    run_bands(draw, bins, threads)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
@@ -73,14 +76,14 @@ def _in_pixels(coordinate, size):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _first_pixel(coordinate, size):  # type: ignore[no-untyped-def]
     """The lowest pixel whose centre may lie at ``coordinate`` or above."""
-    pixel = np.ceil((coordinate * size + (size - 1.0)) * 0.5 - _PIXEL_SLACK)
+    pixel = np.ceil((coordinate * size + (size - 1.0)) * 0.5 - PIXEL_SLACK)
     return np.int32(min(max(pixel, 0.0), size))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _last_pixel(coordinate, size):  # type: ignore[no-untyped-def]
     """The highest pixel whose centre may lie at ``coordinate`` or below."""
-    pixel = np.floor((coordinate * size + (size - 1.0)) * 0.5 + _PIXEL_SLACK)
+    pixel = np.floor((coordinate * size + (size - 1.0)) * 0.5 + PIXEL_SLACK)
     return np.int32(min(max(pixel, -1.0), size - 1.0))
 
 
@@ -110,10 +113,10 @@ def _find_boxes(vertices, faces, image_size, first, last, boxes):  # type: ignor
         area2 = (np.float64(x1) - x0) * (np.float64(y2) - y0) - (np.float64(x2) - x0) * (
             np.float64(y1) - y0
         )
-        if area2 < _THIN * side * side or not _SIDE_RANGE[0] < side < _SIDE_RANGE[1]:
+        if area2 < THIN * side * side or not MIN_SIDE < side < MAX_SIDE:
             boxes[f] = 0, image_size - 1, 0, image_size - 1
             continue
-        margin = _BOX_MARGIN * side * side * side / area2
+        margin = MARGIN * side * side * side / area2
         boxes[f, 0] = _first_pixel(low_x - margin, extent)
         boxes[f, 1] = _last_pixel(high_x + margin, extent)
         if boxes[f, 1] >= boxes[f, 0]:

@@ -26,7 +26,7 @@ def rasterize(
     face_index = np.full(shape, -1, np.int32)
     barycentric = np.zeros((*shape, 3), np.float32)
     depth = np.full(shape, far, np.float32)
-    near, far = np.float32(near), np.float32(far)
+    nearest, farthest = np.float32(near), np.float32(far)
     centres = pixel_centres(image_size)
     with np.errstate(all="ignore"):
         for b, mesh in enumerate(vertices):
@@ -38,7 +38,7 @@ def rasterize(
                 weights = barycentric_weights(triangle, xi, yi, image_size)
                 z = interpolated_depth(weights, triangle[:, 2])
                 row = image_size - 1 - yi
-                drawn = ~(z <= near) & ~(z >= far) & (z < depth[b, row, xi])
+                drawn = (z > nearest) & (z < farthest) & (z < depth[b, row, xi])
                 pixels = b, row[drawn], xi[drawn]
                 face_index[pixels] = f
                 barycentric[pixels] = weights[drawn]
@@ -56,6 +56,7 @@ def inverse_matrix(triangles: NDArray[np.float32], image_size: int) -> NDArray[n
 
     Args:
         triangles: ``(..., 3, 3)`` NDC of the three vertices.
+        image_size: Pixels.
 
     Returns:
         ``(..., 3, 3)`` float32: the inverse of the matrix whose columns are the vertices (x, y, 1)
@@ -71,7 +72,8 @@ def inverse_matrix(triangles: NDArray[np.float32], image_size: int) -> NDArray[n
         axis=-1,
     )
     determinant = x2 * (y0 - y1) + x0 * (y1 - y2) + x1 * (y2 - y0)
-    return (adjugate / determinant[..., None]).reshape(*adjugate.shape[:-1], 3, 3)
+    inverse = adjugate / determinant[..., None]
+    return np.asarray(inverse.reshape(*inverse.shape[:-1], 3, 3))
 
 
 def barycentric_weights(
@@ -97,9 +99,7 @@ def barycentric_weights(
     return np.asarray(weights / total[..., None])
 
 
-def interpolated_depth(
-    weights: NDArray[np.float32], z: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def interpolated_depth(weights: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
     """Depth ``(...)`` at weights ``(..., 3)`` between vertices of depth ``(..., 3)``."""
     share = weights / z
     return np.asarray(np.float32(1.0) / (share[..., 0] + share[..., 1] + share[..., 2]))
@@ -110,9 +110,7 @@ def _clockwise(triangle: NDArray[np.float32]) -> bool:
     return bool((y2 - y0) * (x1 - x0) < (y1 - y0) * (x2 - x0))
 
 
-def _covered(
-    triangle: NDArray[np.float32], centres: NDArray[np.float32]
-) -> NDArray[np.bool_]:
+def _covered(triangle: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.bool_]:
     """``(R, R)``, row 0 at the bottom: centres inside the triangle or on its edges."""
     covered = np.ones((len(centres), len(centres)), bool)
     x, y = centres[None, :], centres[:, None]
