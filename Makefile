@@ -9,7 +9,6 @@ STAMPS := $(VENV)/stamps
 
 INTERFACES := $(wildcard $(addprefix opendr_facerot_interfaces/, \
     CMakeLists.txt package.xml pyproject.toml cmake/* msg/* srv/* action/*))
-DATA_FILES := package.xml $(wildcard resource/* launch/* config/* rviz/*)
 
 PHOTO := test/data/astronaut.png
 OUT := demo_out
@@ -66,7 +65,7 @@ $(STAMPS)/interfaces: $(STAMPS)/build $(INTERFACES)
 	@touch $@
 
 # Editable, so that the environment need not be touched when a source file changes.
-$(STAMPS)/package: $(STAMPS)/interfaces setup.py setup.cfg pyproject.toml $(DATA_FILES)
+$(STAMPS)/package: $(STAMPS)/interfaces setup.py pyproject.toml
 	$(INSTALL) --no-build-isolation --editable '.[ros]'
 	@touch $@
 

@@ -27,6 +27,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE", "LICENSES/*"],
     python_requires=">=3.10,<3.13",
+    package_dir={"": "."},  # makes an editable install a plain path, which mypy and editors follow
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={f"{NAME}.assets": ["*.onnx", "*.npz", "*.json"]},
     data_files=[
