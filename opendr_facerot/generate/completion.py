@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from opendr_facerot.detect.mesh_topology import LEFT_EYE_CONTOUR, LIPS_INNER, RIGHT_EYE_CONTOUR
 from opendr_facerot.filters import blur, disc, pull_push, sample_bilinear, smoothstep
 from opendr_facerot.reconstruct.appearance import Appearance
-from opendr_facerot.reconstruct.head_model import HeadModel, Part
+from opendr_facerot.reconstruct.head_model import HeadModel, HeadSurface, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.projection import facing, view_fragments
 from opendr_facerot.render.texture import VertexAppearance
@@ -28,6 +28,8 @@ _SLOPE_TOLERANCE = 0.25  # more of them at grazing angles
 _SKIN_COSINE = (0.12, 0.42)  # cosine to the camera at which a sample starts and ends to be trusted
 _HAIR_COSINE = (0.04, 0.25)  # hair is rough: its rim looks much like its middle
 _EAR_COSINE = 0.3  # an ear seen from the front is a sliver: ask for more
+_CLOTH_DISTANCE = (9.0, 20.0)  # squared skin distance from which a pixel of the neck is clothing
+_NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
 _LARGEST_CORRECTION = 0.8  # natural log
 
 
@@ -56,6 +58,7 @@ def complete(
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
     appearance: Appearance,
+    hair_zone: NDArray[np.bool_],
 ) -> VertexAppearance:
     """Decide for every vertex what it looks like.
 
@@ -66,15 +69,22 @@ def complete(
         matte: ``(S, S)`` float32 person matte.
         foreground: ``(S, S, 3)`` float32, see :func:`extend_foreground`.
         appearance: Skin and hair of the work image.
+        hair_zone: ``(V,)`` bool, where hair grows or hangs.
     """
-    zones, mirror = model.zones, model.mirror
+    surface, zones, mirror = model.fine, model.fine.zones, model.fine.mirror
     photo_xy = work.intrinsics.project(vertices)
-    normals = model.topology.vertex_normals(vertices)
+    normals = surface.topology.vertex_normals(vertices)
     cosine = facing(normals, vertices)
     hair_seen = sample_bilinear(appearance.hair, photo_xy)
 
-    seen, visible = _visibility(model, vertices, photo_xy, cosine, work, matte, hair_seen)
-    openings = _openings(model, normals, photo_xy, work)
+    seen, visible = _visibility(
+        surface, vertices, photo_xy, cosine, work, matte, hair_seen * hair_zone
+    )
+    # A collar does not turn with the neck: its pixels say nothing about the skin below.
+    foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.skin_distance, photo_xy))
+    foreign *= (1.0 - hair_seen) * smoothstep(*_NECK_HEIGHT, surface.vertices[:, 1])
+    seen *= 1.0 - foreign
+    openings = _openings(surface, normals, photo_xy, work)
     confidence = np.where(openings >= 0.0, openings, seen)
     visible = np.where(openings >= 0.0, openings, visible)
 
@@ -82,14 +92,33 @@ def complete(
     mirror_confidence = confidence[mirror] * outer
     # A strand of hair that hangs over one cheek is not mirrored onto the other.
     strand = smoothstep(0.25, 0.6, hair_seen[mirror]) * (1.0 - smoothstep(0.3, 0.6, hair_seen))
-    mirror_confidence *= np.where(zones.scalp, 1.0, 1.0 - strand)
+    mirror_confidence *= np.where(hair_zone, 1.0, 1.0 - strand)
     better = smoothstep(0.2, 0.5, cosine[mirror] - cosine) * mirror_confidence
     confidence = confidence * (1.0 - 0.8 * better * outer)
 
-    hair = _hair_label(model, confidence, mirror_confidence, hair_seen, appearance)
-    correction, fill = _colours(
-        model, photo_xy, work, matte, foreground, confidence, mirror_confidence, hair, normals
+    # Hair and colours vary slowly: they are solved for on the coarse mesh.
+    n = len(model.coarse.vertices)
+    hair = _hair_label(
+        model.coarse,
+        confidence[:n],
+        mirror_confidence[:n],
+        hair_seen[:n],
+        hair_zone[:n],
+        appearance.has_hair,
     )
+    seen_colour = np.log(np.clip(_low_frequencies(work, matte, foreground, photo_xy), 3.0, 255.0))
+    shading = _shading(surface, seen_colour, confidence, model.subdivide(hair), normals)[:, None]
+    difference, albedo = _albedo(
+        model.coarse,
+        (seen_colour - shading)[:n],
+        confidence[:n],
+        mirror_confidence[:n],
+        hair,
+        _deep_inside(work, matte, photo_xy[:n]),
+    )
+    correction = model.subdivide(difference) + shading - shading[mirror]
+    correction = np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
+    fill = model.subdivide(albedo) + shading
     return VertexAppearance(
         foreground=np.clip(foreground, 0, 255).astype(np.uint8),
         photo_xy=photo_xy.astype(np.float32),
@@ -103,16 +132,16 @@ def complete(
 
 
 def _visibility(
-    model: HeadModel,
+    surface: HeadSurface,
     vertices: NDArray[np.float64],
     photo_xy: NDArray[np.float64],
     cosine: NDArray[np.float64],
     work: WorkImage,
     matte: NDArray[np.float32],
-    hair_seen: NDArray[np.float32],
+    hair: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How well the photo shows each vertex, and whether it shows it at all, in [0, 1]."""
-    zones, topology = model.zones, model.topology
+    zones, topology = surface.zones, surface.topology
     size = len(work.image)
     depth = view_fragments(vertices, topology.faces, work.intrinsics, size).depth
     column, row = np.clip(np.round(photo_xy), 0, size - 1).astype(int).T
@@ -122,14 +151,14 @@ def _visibility(
     on_person = smoothstep(0.3, 0.8, sample_bilinear(matte, photo_xy))
     shown = in_front * in_frame * sample_bilinear(work.inside, photo_xy) * on_person
 
-    hair_zone = hair_seen * zones.scalp
-    trust = hair_zone * smoothstep(*_HAIR_COSINE, cosine)
-    trust += (1.0 - hair_zone) * smoothstep(*_SKIN_COSINE, cosine)
+    trust = hair * smoothstep(*_HAIR_COSINE, cosine)
+    trust += (1.0 - hair) * smoothstep(*_SKIN_COSINE, cosine)
     # The template's ears rarely lie exactly on the photo's: keep clear of their rim.
     person = (matte >= 0.5).astype(np.uint8)
     inside = cv2.distanceTransform(person, cv2.DIST_L2, 5) / work.face_height
     clear = smoothstep(0.01, 0.03, sample_bilinear(inside, photo_xy))
     ear = smoothstep(*_SKIN_COSINE, cosine - _EAR_COSINE) * clear
+    ear = hair * trust + (1.0 - hair) * ear
     seen = shown * np.where(zones.ear, ear, trust)
     seen = 0.25 * seen + 0.75 * topology.neighbour_min(seen)
     visible = shown * smoothstep(0.0, 0.08, cosine)
@@ -140,7 +169,7 @@ def _visibility(
 
 
 def _openings(
-    model: HeadModel,
+    surface: HeadSurface,
     normals: NDArray[np.float64],
     photo_xy: NDArray[np.float64],
     work: WorkImage,
@@ -149,11 +178,11 @@ def _openings(
 
     Eyeballs, teeth and tongue are seen exactly where the photo's lips and eyelids are open.
     """
-    inside_mouth = (model.part >= Part.UPPER_TEETH) | model.zones.mouth_bag
+    inside_mouth = (surface.part >= Part.UPPER_TEETH) | surface.zones.mouth_bag
     openings = (
         (LIPS_INNER, inside_mouth),
-        (LEFT_EYE_CONTOUR, model.part == Part.LEFT_EYE),
-        (RIGHT_EYE_CONTOUR, model.part == Part.RIGHT_EYE),
+        (LEFT_EYE_CONTOUR, surface.part == Part.LEFT_EYE),
+        (RIGHT_EYE_CONTOUR, surface.part == Part.RIGHT_EYE),
     )
     confidence = np.full(len(photo_xy), -1.0)
     size = len(work.image)
@@ -165,27 +194,29 @@ def _openings(
         open_here = smoothstep(0.2, 0.7, sample_bilinear(soft, photo_xy)) * in_frame
         confidence = np.where(vertices, open_here, confidence)
     # The back of an eyeball is never seen.
-    eye = (model.part == Part.LEFT_EYE) | (model.part == Part.RIGHT_EYE)
+    eye = (surface.part == Part.LEFT_EYE) | (surface.part == Part.RIGHT_EYE)
     return np.where(eye & (normals[:, 2] > 0.3), 0.0, confidence)
 
 
 def _hair_label(
-    model: HeadModel,
+    surface: HeadSurface,
     confidence: NDArray[np.float64],
     mirror_confidence: NDArray[np.float64],
     hair_seen: NDArray[np.float32],
-    appearance: Appearance,
+    hair_zone: NDArray[np.bool_],
+    has_hair: bool,
 ) -> NDArray[np.float64]:
     """Hair on each vertex, in [0, 1]: seen where the photo shows it, else continued."""
-    if not appearance.has_hair:
+    if not has_hair:
         return np.zeros(len(confidence))
-    zones, topology = model.zones, model.topology
-    near_scalp = zones.scalp.astype(np.float64)
-    for _ in range(6):
-        near_scalp = topology.neighbour_mean(near_scalp)
-    zone = zones.skin & ~zones.ear & (near_scalp > 0.06) & (model.vertices[:, 1] > 79.0)
-    own, mirrored = hair_seen * zone, (hair_seen * zone)[model.mirror]
-    prior, prior_weight = zones.scalp.astype(np.float64), 0.08
+    zones, topology = surface.zones, surface.topology
+    near = hair_zone.astype(np.float64)
+    for _ in range(3):
+        near = topology.neighbour_mean(near)
+    zone = zones.skin & (near > 0.06) & (surface.vertices[:, 1] > 79.0)
+    zone &= ~zones.ear | hair_zone
+    own, mirrored = hair_seen * zone, (hair_seen * zone)[surface.mirror]
+    prior, prior_weight = hair_zone.astype(np.float64), 0.08
     weight = confidence + 0.3 * mirror_confidence + prior_weight
     data = confidence * own + 0.3 * mirror_confidence * mirrored + prior_weight * prior
     label = topology.smooth_field(data / weight, weight, 0.25)
@@ -193,43 +224,44 @@ def _hair_label(
     return smoothstep(0.12, 0.75, label) * zones.skin
 
 
-def _colours(
-    model: HeadModel,
-    photo_xy: NDArray[np.float64],
-    work: WorkImage,
-    matte: NDArray[np.float32],
-    foreground: NDArray[np.float32],
+def _albedo(
+    surface: HeadSurface,
+    seen: NDArray[np.floating],
     confidence: NDArray[np.float64],
     mirror_confidence: NDArray[np.float64],
     hair: NDArray[np.float64],
-    normals: NDArray[np.float64],
+    deep_inside: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mirror correction and fill colour of each vertex, natural log, ``(V, 3)`` each."""
-    zones, topology, mirror = model.zones, model.topology, model.mirror
-    low = np.log(np.clip(_low_frequencies(work, matte, foreground, photo_xy, model), 3.0, 255.0))
-    shading = _shading(model, low, confidence, hair, normals)[:, None]
-    albedo = low - shading
+    """Colour without shading of each vertex, natural log.
 
+    Args:
+        surface: The coarse surface.
+        seen: ``(V, 3)`` log albedo of the photo at each vertex, low frequencies only.
+        confidence: ``(V,)`` in [0, 1].
+        mirror_confidence: ``(V,)`` in [0, 1].
+        hair: ``(V,)`` in [0, 1].
+        deep_inside: ``(V,)`` 0 at the rim of the person, where hair is mixed with background.
+
+    Returns:
+        ``difference`` ``(V, 3)`` between each vertex and its mirror vertex, continued from where
+        both are seen; ``albedo`` ``(V, 3)``, continued from where either is seen.
+    """
+    topology, mirror, ear = surface.topology, surface.mirror, surface.zones.ear
     # Colours spread within skin and within hair, hardly across their border or the ear's.
     i, j = topology.edges.T
     stiffness = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
-    stiffness = stiffness * np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
+    stiffness = stiffness * np.where(ear[i] != ear[j], 0.06, 1.0)
 
     both = confidence * confidence[mirror]
-    difference = albedo - albedo[mirror]
-    matched = topology.smooth_field(difference, 2.0 * both + 1e-4, stiffness)
+    difference = topology.smooth_field(seen - seen[mirror], 2.0 * both + 1e-4, stiffness)
 
-    own = confidence * np.where(hair > 0.3, 0.03 + 0.97 * _deep_inside(work, matte, photo_xy), 1.0)
+    own = confidence * np.where(hair > 0.3, 0.03 + 0.97 * deep_inside, 1.0)
     borrowed = 0.8 * mirror_confidence * (1.0 - confidence)
-    prior = _prior_colour(model, albedo, own, hair)
     prior_weight = np.where(hair > 0.5, 0.015, 0.004)
     weight = own + borrowed + prior_weight
-    data = own[:, None] * albedo + borrowed[:, None] * (albedo[mirror] + matched)
-    data = (data + prior_weight[:, None] * prior) / weight[:, None]
-    fill = topology.smooth_field(data, weight, 0.3 * stiffness) + shading
-
-    correction = matched + shading - shading[mirror]
-    return np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION), fill
+    data = own[:, None] * seen + borrowed[:, None] * (seen[mirror] + difference)
+    data = data + prior_weight[:, None] * _prior_albedo(surface, seen, own, hair)
+    return difference, topology.smooth_field(data / weight[:, None], weight, 0.3 * stiffness)
 
 
 def _low_frequencies(
@@ -237,7 +269,6 @@ def _low_frequencies(
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
     photo_xy: NDArray[np.float64],
-    model: HeadModel,
 ) -> NDArray[np.float32]:
     """Blurred colour of the person at each vertex, RGB 0..255."""
     weight = interior_of(matte, work.face_height).astype(np.float32) + 1e-4
@@ -256,14 +287,14 @@ def _deep_inside(
 
 
 def _shading(
-    model: HeadModel,
+    surface: HeadSurface,
     low: NDArray[np.floating],
     confidence: NDArray[np.float64],
     hair: NDArray[np.float64],
     normals: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Log of the light on each vertex: linear in the normal as fitted to the skin, and occluded."""
-    zones = model.zones
+    zones = surface.zones
     weight = confidence * ((confidence > 0.5) & (hair < 0.3) & (zones.neck_weight > 0.6))
     weight = weight * zones.skin
     light = np.zeros(len(low))
@@ -274,18 +305,18 @@ def _shading(
         # A fraction of it: what was lit from one side only says little about the other.
         light = np.clip(0.4 * (normals @ linear), -0.2, 0.18)
         light -= np.average(light, weights=weight)
-    occlusion = 0.35 * np.log(np.clip(model.ambient_occlusion, 0.12, 1.0))
+    occlusion = 0.35 * np.log(np.clip(surface.ambient_occlusion, 0.12, 1.0))
     return light * (1.0 - 0.6 * hair) + occlusion * (1.0 - 0.5 * hair)
 
 
-def _prior_colour(
-    model: HeadModel,
+def _prior_albedo(
+    surface: HeadSurface,
     albedo: NDArray[np.floating],
     weight: NDArray[np.float64],
     hair: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Log colour ``(V, 3)`` to fall back on far from everything that was seen."""
-    zones = model.zones
+    zones = surface.zones
 
     def mean(w: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.average(albedo, axis=0, weights=w + 1e-9))
@@ -300,10 +331,10 @@ def _prior_colour(
         hair_colour = skin
     prior = hair[:, None] * hair_colour + (1.0 - hair[:, None]) * skin
     darker = np.minimum(0.0, skin - np.log([200.0, 160.0, 140.0]))  # than evenly lit light skin
-    eye = (model.part == Part.LEFT_EYE) | (model.part == Part.RIGHT_EYE)
-    teeth = (model.part == Part.UPPER_TEETH) | (model.part == Part.LOWER_TEETH)
+    eye = (surface.part == Part.LEFT_EYE) | (surface.part == Part.RIGHT_EYE)
+    teeth = (surface.part == Part.UPPER_TEETH) | (surface.part == Part.LOWER_TEETH)
     prior[zones.mouth_bag] = skin - 1.0
     prior[eye] = np.log([185.0, 180.0, 175.0]) + darker
     prior[teeth] = np.log([190.0, 180.0, 165.0]) + darker
-    prior[model.part == Part.TONGUE] = skin - 0.5
+    prior[surface.part == Part.TONGUE] = skin - 0.5
     return prior

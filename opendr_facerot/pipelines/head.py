@@ -18,21 +18,16 @@ from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, NoFaceError
 from opendr_facerot.filters import smoothstep
 from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
-from opendr_facerot.geometry import (
-    MODEL_TO_CAMERA,
-    Intrinsics,
-    euler_from_rotation,
-    look_at,
-    rotation_from_euler,
-)
+from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.reconstruct.appearance import find_hair
 from opendr_facerot.reconstruct.head_fit import fit_head
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
-from opendr_facerot.reconstruct.silhouette import fit_silhouette
+from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
 from opendr_facerot.render.compose import (
     Plate,
+    lay_over,
     make_plate,
     over_colour,
     over_plate,
@@ -49,6 +44,8 @@ _VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
 _MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
+_HAIR_ANGLES = (math.radians(9.0), math.radians(3.0))
+"""Turn from the photo's pose at which hair that the mesh has not begins to show, and shows fully."""
 _FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
 
 
@@ -94,8 +91,7 @@ class HeadRotator:
         self._mesh = AttentionMesh()
         self._matting = PersonMatting()
         self._model = HeadModel.load()
-        weight = self._model.zones.neck_weight
-        self._coverage = smoothstep(*_FADE, weight)
+        self._coverage = smoothstep(*_FADE, self._model.fine.zones.neck_weight)
 
     @property
     def device(self) -> str:
@@ -139,18 +135,23 @@ class HeadRotator:
         if background == "plate":
             behind = place(state.plate.behind, scale, offset, size)
             collar = place(state.plate.collar, scale, offset, size)
+        person = place(state.plate.person, scale, offset, size)
         for view in views:
             yaw, pitch, roll = _applied_angles(face, view)
-            vertices = self._turn(state, yaw, pitch, roll)
+            turn = _turn_vector(state, yaw, pitch, roll)
+            vertices = self._turned(state, turn)
             head, seen = shade_view(
                 state.appearance,
-                self._model.topology,
-                self._model.mirror,
+                self._model.fine.topology,
+                self._model.fine.mirror,
                 self._coverage,
                 vertices,
                 camera,
                 size,
             )
+            # Hardly turned, hair beyond the mesh's outline still looks as in the photo.
+            if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
+                head = lay_over(head, person, loose)
             alpha = None
             if background == "plate":
                 picture = over_plate(head, behind, collar)
@@ -189,15 +190,19 @@ class HeadRotator:
         with clock("hair"):
             look = find_hair(work, foreground, interior, matte)
         with clock("silhouette"):
-            vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look)
+            vertices, hair_zone = hide_covered_ears(model, vertices, fit.rotation, work, look)
+            vertices = fit_silhouette(
+                model, vertices, fit.rotation, work, matte, look, hair_zone
+            )
         with clock("completion"):
-            appearance = complete(model, vertices, work, matte, foreground, look)
+            appearance = complete(
+                model, vertices, work, matte, foreground, look, hair_zone
+            )
         with clock("plate"):
             covered = self._head_mask(vertices, work)
             plate = make_plate(work, matte, foreground, look, covered)
         pivot = fit.rotation @ PIVOT + fit.translation
-        seen_from = look_at(model.landmarks(fit.vertices).mean(0))
-        yaw, pitch, roll = euler_from_rotation(MODEL_TO_CAMERA @ seen_from.T @ fit.rotation)
+        yaw, pitch, roll = fit.angles
         return FittedFace(
             face=face,
             yaw=yaw,
@@ -205,33 +210,41 @@ class HeadRotator:
             roll=roll,
             flags=_flags(work, yaw, pitch),
             timings=clock.seconds,
-            state=_HeadState(work, vertices, fit.rotation, seen_from, pivot, appearance, plate),
+            state=_HeadState(
+                work, vertices, fit.rotation, fit.seen_from, pivot, appearance, plate
+            ),
         )
 
     def _head_mask(self, vertices: NDArray[np.float64], work: WorkImage) -> NDArray[np.bool_]:
         """``(S, S)`` bool, the part of the photo that turns away with the head."""
-        faces = self._model.topology.faces
-        head = faces[self._model.zones.neck_weight[faces].min(axis=1) > 0.5]
+        faces = self._model.fine.topology.faces
+        head = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
         fragments = view_fragments(vertices, head, work.intrinsics, len(work.image))
         return np.asarray(fragments.face_index >= 0)
 
-    def _turn(
-        self, state: _HeadState, yaw: float, pitch: float, roll: float
+    def _turned(
+        self, state: _HeadState, turn: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The head's vertices ``(V, 3)``, turned on the neck to the given angles."""
-        wanted = state.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
-        vector = cv2.Rodrigues(wanted @ state.rotation.T)[0].ravel()
-        angle = float(np.linalg.norm(vector))
+        """The head's vertices ``(V, 3)``, turned on the neck by a rotation vector."""
+        angle = float(np.linalg.norm(turn))
         if angle < 1e-9:
             return state.vertices
         # Each vertex turns about the same axis by its own share of the angle: the neck twists
         # without thinning, which a blend of matrices would do to it.
-        axis = vector / angle
-        turn = (self._model.zones.neck_weight * angle)[:, None]
+        axis = turn / angle
+        share = (self._model.fine.zones.neck_weight * angle)[:, None]
         arm = state.vertices - state.pivot
-        cosine, sine = np.cos(turn), np.sin(turn)
+        cosine, sine = np.cos(share), np.sin(share)
         along = axis * (arm @ axis)[:, None] * (1.0 - cosine)
         return arm * cosine + np.cross(axis, arm) * sine + along + state.pivot
+
+
+def _turn_vector(
+    state: _HeadState, yaw: float, pitch: float, roll: float
+) -> NDArray[np.float64]:
+    """Rotation vector ``(3,)``, camera space, from the photo's pose to the given angles."""
+    wanted = state.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
+    return np.asarray(cv2.Rodrigues(wanted @ state.rotation.T)[0].ravel())
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:

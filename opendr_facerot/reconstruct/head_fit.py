@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import FACE_OVAL
-from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, fit_similarity
+from opendr_facerot.geometry import (
+    MODEL_TO_CAMERA,
+    Intrinsics,
+    euler_from_rotation,
+    fit_similarity,
+    look_at,
+)
 from opendr_facerot.reconstruct.head_model import HeadModel
 
 _ROUNDS = 6
@@ -19,6 +24,7 @@ _IDENTITY_PRIOR = 0.6
 _EXPRESSION_PRIOR = 0.35
 _PRIOR_SCALE = 0.06 * np.sqrt(468.0)  # centimetres of residual that one standard deviation costs
 _EXPRESSION_RANGE = (-0.15, 1.1)
+_MOUTH_TOP = 79.2  # centimetres, template space: the upper lip and what is below it move
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +34,11 @@ class HeadFit:
     Attributes:
         vertices: ``(n, 3)`` float64 coarse vertices in camera space (centimetres), moved so that
             the landmarks project onto their pixels.
+        angles: Yaw, pitch and roll of the head as it appears, radians: relative to the ray from
+            the camera to the head.
+        seen_from: ``(3, 3)`` rotation of that ray; see :func:`opendr_facerot.geometry.look_at`.
         rotation: ``(3, 3)`` from template axes to camera axes.
         translation: ``(3,)`` centimetres, camera space.
-        intrinsics: The camera.
         identity: ``(I,)`` coefficients, standard deviations.
         expression: ``(X,)`` activations.
         residual: Mean distance in pixels between the landmarks and the model before the final
@@ -38,22 +46,24 @@ class HeadFit:
     """
 
     vertices: NDArray[np.float64]
+    angles: tuple[float, float, float]
+    seen_from: NDArray[np.float64]
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
-    intrinsics: Intrinsics
     identity: NDArray[np.float64]
     expression: NDArray[np.float64]
     residual: float
 
 
-def fit_head(
-    model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intrinsics
-) -> HeadFit:
+def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intrinsics) -> HeadFit:
     """Fit pose, identity and expression to the landmarks of one face.
 
-    Alternates perspective-n-point for the pose with one ridge-regularised Gauss-Newton step for
-    the coefficients; reprojection errors are measured in centimetres at the point's depth. What is
-    left is taken up by a smooth displacement, parallel to the image, of the front of the head.
+    The rotation comes from the three-dimensional landmarks alone. Fitting it to their projection
+    together with the shape is ill-posed: a flatter face turned further projects almost alike, and
+    yaw is then overestimated by a quarter. Translation and shape follow in turn, the shape by
+    ridge-regularised least squares on reprojection errors in centimetres at the point's depth.
+    What is left is taken up by a smooth displacement, parallel to the image, of the front of the
+    head.
 
     Args:
         model: The head model.
@@ -66,19 +76,23 @@ def fit_head(
     weights[FACE_OVAL] = _OVAL_WEIGHT
     rays = (points[:, :2] - [intrinsics.cx, intrinsics.cy]) / intrinsics.focal
     mean = model.landmarks(model.mean)
+    rigid = _rigid_landmarks(mean)
+    appearing = fit_similarity(mean[rigid], points[rigid] * [1.0, -1.0, -1.0]).rotation
+    seen_from = look_at(np.append(rays[rigid].mean(0), 1.0))
+    rotation = seen_from @ MODEL_TO_CAMERA @ appearing
+
     modes = np.concatenate([model.landmarks(model.identity), model.landmarks(model.expression)])
+    turned_modes = modes @ rotation.T
     split = len(model.identity)
     prior = np.full(len(modes), _EXPRESSION_PRIOR * _PRIOR_SCALE)
     prior[:split] = _IDENTITY_PRIOR * _PRIOR_SCALE
-
     coefficients = np.zeros(len(modes))
-    rotation, translation = _initial_pose(mean, points, weights, intrinsics)
     for _ in range(_ROUNDS):
-        shape = mean + np.tensordot(coefficients, modes, 1)
-        rotation, translation = _refine_pose(shape, points, intrinsics, rotation, translation)
+        turned = (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T
+        translation = _translation(turned, rays, weights)
         coefficients = coefficients + _shape_step(
-            shape @ rotation.T + translation,
-            modes @ rotation.T,
+            turned + translation,
+            turned_modes,
             rays,
             points[:, 2] / intrinsics.focal,
             weights,
@@ -100,41 +114,33 @@ def fit_head(
     lateral[:, :2] = offset * fitted[:, 2:] / intrinsics.focal
     return HeadFit(
         vertices=vertices + model.displacement @ lateral,
+        angles=euler_from_rotation(appearing),
+        seen_from=seen_from,
         rotation=rotation,
         translation=translation,
-        intrinsics=intrinsics,
         identity=identity,
         expression=expression,
         residual=float(np.linalg.norm(offset, axis=1).mean()),
     )
 
 
-def _initial_pose(
-    shape: NDArray[np.float64],
-    points: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    intrinsics: Intrinsics,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weak-perspective pose, from the 3D landmarks that the net gives."""
-    similarity = fit_similarity(shape, points * [1.0, -1.0, -1.0], weights)
-    depth = intrinsics.focal / similarity.scale
-    x, y = similarity.translation[:2] * [1.0, -1.0] - [intrinsics.cx, intrinsics.cy]
-    centre = np.array([x, y, intrinsics.focal]) / similarity.scale
-    # The similarity puts the template's origin at its own depth: keep the face's at `depth`.
-    centre[2] = depth - (MODEL_TO_CAMERA @ similarity.rotation @ shape.mean(0))[2]
-    return MODEL_TO_CAMERA @ similarity.rotation, centre
+def _rigid_landmarks(mean: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Landmarks ``(468,)`` that expression and the head's turning leave on the same skin."""
+    rigid = mean[:, 1] > _MOUTH_TOP
+    rigid[FACE_OVAL] = False
+    return rigid
 
 
-def _refine_pose(
-    shape: NDArray[np.float64],
-    points: NDArray[np.float64],
-    intrinsics: Intrinsics,
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    vector, translation = cv2.Rodrigues(rotation)[0], translation.reshape(3, 1).copy()
-    cv2.solvePnPRefineLM(shape, points[:, :2].copy(), intrinsics.matrix, None, vector, translation)
-    return cv2.Rodrigues(vector)[0], translation.ravel()
+def _translation(
+    turned: NDArray[np.float64], rays: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Translation ``(3,)`` that brings turned points ``(N, 3)`` closest to their rays ``(N, 2)``."""
+    zero, w = np.zeros_like(weights), weights
+    rows = np.concatenate(
+        [np.c_[w, zero, -w * rays[:, 0]], np.c_[zero, w, -w * rays[:, 1]]]
+    )
+    error = w[:, None] * (rays * turned[:, 2:] - turned[:, :2])
+    return np.asarray(np.linalg.lstsq(rows, error.T.ravel(), rcond=None)[0])
 
 
 def _shape_step(

@@ -6,7 +6,7 @@ y = 73, the hairline at y = 90, the crown at y = 97, the nose tip at z = 17.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import cache
 
@@ -56,13 +56,38 @@ class HeadZones:
 
 
 @dataclass(frozen=True, eq=False)
-class HeadModel:
-    """The head model and its fine mesh, one midpoint subdivision of the coarse one.
-
-    The modes act on the n coarse vertices; everything else is about the V fine ones.
+class HeadSurface:
+    """The template's surface at one resolution, ``(V, ...)`` per vertex and ``(F, ...)`` per face.
 
     Attributes:
-        mean: ``(n, 3)`` float64 coarse template.
+        vertices: ``(V, 3)`` float64, template space.
+        topology: Connectivity.
+        part: ``(V,)`` :class:`Part` of each vertex.
+        mirror: ``(V,)`` the vertex at the mirrored place of each vertex.
+        ambient_occlusion: ``(V,)`` float64 in [0, 1], 1 = open to light from all sides.
+        outward: ``(V, 3)`` unit directions in which hair lifts the surface.
+        earless: ``(V, 3)`` the vertices with the ears smoothed away.
+        zones: Regions.
+    """
+
+    vertices: NDArray[np.float64]
+    topology: MeshTopology
+    part: NDArray[np.uint8]
+    mirror: NDArray[np.int32]
+    ambient_occlusion: NDArray[np.float64]
+    outward: NDArray[np.float64]
+    earless: NDArray[np.float64]
+    zones: HeadZones
+
+
+@dataclass(frozen=True, eq=False)
+class HeadModel:
+    """The head: modes of shape on a coarse mesh of n vertices, and a fine mesh that is drawn.
+
+    The fine mesh is one midpoint subdivision of the coarse one; its first n vertices are the
+    coarse mesh's.
+
+    Attributes:
         identity: ``(I, n, 3)`` float64, one standard deviation each, strongest first.
         expression: ``(X, n, 3)`` float64, full activation each.
         landmark_vertices: ``(468, 3)`` coarse vertices around each point of the attention mesh.
@@ -70,31 +95,23 @@ class HeadModel:
         displacement: ``(n, 468)`` float64: multiplied with displacements at the landmarks, gives
             a smooth displacement of the whole mesh that vanishes at the back of the head.
         coarse_edges: ``(V - n, 2)``: fine vertex n + k is the midpoint of edge k.
-        topology: Connectivity of the fine mesh.
-        face_part: ``(F,)`` :class:`Part` of each fine face.
-        part: ``(V,)`` :class:`Part` of each fine vertex.
-        mirror: ``(V,)`` the vertex at the mirrored place of each fine vertex.
-        ambient_occlusion: ``(V,)`` float64 in [0, 1], 1 = open to light from all sides.
-        outward: ``(V, 3)`` unit directions in which hair lifts the surface.
-        vertices: ``(V, 3)`` the fine template.
-        zones: Regions of the fine mesh.
+        coarse: The surface that the modes act on.
+        fine: The surface that is drawn.
     """
 
-    mean: NDArray[np.float64]
     identity: NDArray[np.float64]
     expression: NDArray[np.float64]
     landmark_vertices: NDArray[np.int32]
     landmark_weights: NDArray[np.float64]
     displacement: NDArray[np.float64]
     coarse_edges: NDArray[np.int32]
-    topology: MeshTopology
-    face_part: NDArray[np.uint8]
-    part: NDArray[np.uint8]
-    mirror: NDArray[np.int32]
-    ambient_occlusion: NDArray[np.float64]
-    outward: NDArray[np.float64]
-    vertices: NDArray[np.float64]
-    zones: HeadZones
+    coarse: HeadSurface
+    fine: HeadSurface
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """``(n, 3)`` the coarse template."""
+        return self.coarse.vertices
 
     @classmethod
     def load(cls) -> HeadModel:
@@ -107,14 +124,14 @@ class HeadModel:
         return (corners * self.landmark_weights[..., None]).sum(-2)
 
     def subdivide(self, coarse: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Fine values ``(V, K)`` of coarse per-vertex values ``(n, K)``."""
+        """Fine values ``(V, ...)`` of coarse per-vertex values ``(n, ...)``."""
         return subdivide(coarse, self.coarse_edges)
 
 
 def subdivide(
     coarse: NDArray[np.floating], coarse_edges: NDArray[np.integer]
 ) -> NDArray[np.floating]:
-    """Append the midpoints of ``(k, 2)`` edges to ``(n, K)`` per-vertex values."""
+    """Append the midpoints of ``(k, 2)`` edges to ``(n, ...)`` per-vertex values."""
     i, j = coarse_edges.T
     return np.concatenate([coarse, 0.5 * (coarse[i] + coarse[j])])
 
@@ -125,14 +142,16 @@ def _load() -> HeadModel:
         coarse_vertices = template["vertices"].astype(np.float64)
         coarse_edges = template["edges"]
         fine_faces = template["fine_faces"]
-        face_part = template["fine_labels"]
+        fine_labels = template["fine_labels"]
         mirror = template["mirror"]
         ambient_occlusion = template["ambient_occlusion"].astype(np.float64)
         outward = template["outward"].astype(np.float64)
+        smooth = template["smooth"].astype(np.float64)
     with np.load(asset_path("makehuman_head.npz"), allow_pickle=False) as head:
         scale = np.linalg.norm(np.ptp(coarse_vertices, axis=0)) / np.linalg.norm(
             np.ptp(head["v"].astype(np.float64), axis=0)
         )
+        coarse_faces = head["tri"]
         identity = head["id"].astype(np.float64) * scale
         # The attention mesh says nothing about gaze or tongue: those modes would fit noise.
         fitted = [not str(n).startswith(("eyeLook", "tongue")) for n in head["ex_names"]]
@@ -143,23 +162,43 @@ def _load() -> HeadModel:
     topology = MeshTopology(fine_faces, len(vertices))
     part = np.zeros(len(vertices), np.uint8)
     for label in Part:
-        part[fine_faces[face_part == label]] = label
+        part[fine_faces[fine_labels == label]] = label
+    zones = _zones(vertices, part, ambient_occlusion, topology)
+    around_ears = topology.smooth_field(smooth, np.where(zones.ear_surround, 0.0, 50.0))
+    fine = HeadSurface(
+        vertices=vertices,
+        topology=topology,
+        part=part,
+        mirror=mirror,
+        ambient_occlusion=ambient_occlusion,
+        outward=outward,
+        earless=np.where(zones.ear_surround[:, None], around_ears, vertices),
+        zones=zones,
+    )
     return HeadModel(
-        mean=coarse_vertices,
         identity=identity,
         expression=expression,
         landmark_vertices=landmark_vertices,
         landmark_weights=landmark_weights,
         displacement=_displacement_basis(coarse_vertices, landmark_vertices, landmark_weights),
         coarse_edges=coarse_edges,
-        topology=topology,
-        face_part=face_part,
-        part=part,
-        mirror=mirror,
-        ambient_occlusion=ambient_occlusion,
-        outward=outward,
-        vertices=vertices,
-        zones=_zones(vertices, part, ambient_occlusion, topology),
+        coarse=_coarsened(fine, coarse_faces, len(coarse_vertices)),
+        fine=fine,
+    )
+
+
+def _coarsened(fine: HeadSurface, faces: NDArray[np.integer], count: int) -> HeadSurface:
+    """The coarse surface that the first ``count`` vertices of the fine one make."""
+    zones = {f.name: getattr(fine.zones, f.name)[:count] for f in fields(HeadZones)}
+    return HeadSurface(
+        vertices=fine.vertices[:count],
+        topology=MeshTopology(faces, count),
+        part=fine.part[:count],
+        mirror=fine.mirror[:count],
+        ambient_occlusion=fine.ambient_occlusion[:count],
+        outward=fine.outward[:count],
+        earless=fine.earless[:count],
+        zones=HeadZones(**zones),
     )
 
 

@@ -19,6 +19,47 @@ _INWARD_LIMIT, _HAIR_LIMIT, _BALD_LIMIT = -2.5, 4.5, 2.0
 _SKIN_MARGIN = 0.12  # stay this far inside the matte: its edge pixels are mixed with background
 _SCALP_MARGIN = 0.05
 _HAIR_SHARE = 0.45  # hair on the way out for the surface to follow it
+_COVERED_MEAN, _COVERED_LEAST = 0.8, 0.6  # hair on both ears, and on the one with less
+_FLATTENED = 0.92  # how far a covered ear is pressed against the head
+
+
+def hide_covered_ears(
+    model: HeadModel,
+    vertices: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    work: WorkImage,
+    appearance: Appearance,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Flatten the ears if hair hangs over them.
+
+    Args:
+        model: The head model.
+        vertices: ``(V, 3)`` fine vertices, camera space (centimetres).
+        rotation: ``(3, 3)`` from template axes to camera axes.
+        work: The work image.
+        appearance: Skin and hair of the work image.
+
+    Returns:
+        The vertices, and the zone ``(V,)`` bool where hair grows or hangs.
+    """
+    surface, zones = model.fine, model.fine.zones
+    cosine = facing(surface.topology.vertex_normals(vertices), vertices)
+    shares, counts = [], []
+    for side in (-1.0, 1.0):
+        seen = zones.ear & (side * surface.vertices[:, 0] > 0) & (cosine > 0.1)
+        pixels = work.intrinsics.project(vertices[seen])
+        skin = (sample_bilinear(appearance.skin_distance, pixels) < 9.0).mean() if len(pixels) else 0
+        hair = sample_bilinear(appearance.hair, pixels).mean() if len(pixels) else 0.0
+        shares.append(hair - 0.8 * max(0.0, skin - 0.08))
+        counts.append(len(pixels))
+    # An ear that is hardly in the picture says nothing: take the other's word.
+    better = int(np.argmax(counts))
+    shares = [s if c >= 0.35 * counts[better] else shares[better] for s, c in zip(shares, counts)]
+    covered = np.mean(shares) > _COVERED_MEAN and min(shares) > _COVERED_LEAST
+    if not (appearance.has_hair and covered):
+        return vertices, zones.scalp
+    pressed = _FLATTENED * (surface.earless - surface.vertices) @ rotation.T
+    return vertices + pressed, zones.scalp | zones.ear_surround
 
 
 def fit_silhouette(
@@ -28,11 +69,12 @@ def fit_silhouette(
     work: WorkImage,
     matte: NDArray[np.float32],
     appearance: Appearance,
+    hair_zone: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Move the outline of the head onto the matte's contour.
 
-    Vertices on the outline look along their outward direction for the contour. The scalp follows
-    it out where there is hair on the way, everything else is only ever pulled in, so that no
+    Vertices on the outline look along their outward direction for the contour. The hair
+    zone follows it out where there is hair on the way, everything else is only ever pulled in, so that no
     background pixel lands on skin. The offsets are spread over the mesh as a smooth field.
 
     Args:
@@ -42,22 +84,26 @@ def fit_silhouette(
         work: The work image.
         matte: ``(S, S)`` float32 person matte.
         appearance: Skin and hair of the work image.
+        hair_zone: ``(V,)`` bool, see :func:`hide_covered_ears`.
 
     Returns:
         ``(V, 3)`` moved vertices.
     """
-    zones = model.zones
-    outward = model.outward @ rotation.T
+    surface, zones = model.fine, model.fine.zones
+    outward = surface.outward @ rotation.T
     on_screen = np.linalg.norm(outward[:, :2], axis=1)
-    head_faces = model.topology.faces[
-        (model.face_part == Part.SKIN) & (zones.neck_weight[model.topology.faces].min(1) > 0.3)
-    ]
-    edge_part = model.part[model.topology.edges[:, 0]]
+    on_head = (surface.part == Part.SKIN) & (zones.neck_weight > 0.3)
+    head_faces = surface.topology.faces[on_head[surface.topology.faces].all(axis=1)]
+    # The offsets are smooth: solving for them on the coarse mesh is as good, and far cheaper.
+    edge_part = model.coarse.part[model.coarse.topology.edges[:, 0]]
     stiffness = np.where(edge_part == Part.SKIN, 1.5, 1.0)
+    count = len(model.coarse.vertices)
+    coarse = np.arange(len(vertices)) < count
     for _ in range(_PASSES):
         pixels = work.intrinsics.project(vertices)
         pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
         outline = _outline(vertices, head_faces, work, pixels_per_cm) & (on_screen > 0.45)
+        outline &= coarse
         index = np.flatnonzero(outline)
         if not len(index):
             return vertices
@@ -65,25 +111,26 @@ def fit_silhouette(
         distance, hair_share, found = _march(pixels[index], direction, matte, appearance.hair)
         distance = distance / on_screen[index]
 
-        scalp = zones.scalp[index]
+        hairy = hair_zone[index]
         offset = np.clip(distance - _SKIN_MARGIN, _INWARD_LIMIT, 0.0)
         if appearance.has_hair:
-            follow = scalp & (hair_share > _HAIR_SHARE)
+            follow = hairy & (hair_share > _HAIR_SHARE)
             offset = np.where(follow, np.clip(distance, _INWARD_LIMIT, _HAIR_LIMIT), offset)
         else:
             bald = np.clip(distance - _SCALP_MARGIN, _INWARD_LIMIT, _BALD_LIMIT)
-            offset = np.where(scalp, bald, offset)
+            offset = np.where(hairy, bald, offset)
 
         data, weight = np.zeros(len(vertices)), np.zeros(len(vertices))
         data[index] = offset
         weight[index] = np.where(found | (offset <= 0.0), 1.0, 0.15)
-        normals = model.topology.vertex_normals(vertices)
-        front = zones.skin & ~zones.scalp & (zones.neck_weight > 0.5)
+        normals = surface.topology.vertex_normals(vertices)
+        front = zones.skin & ~hair_zone & (zones.neck_weight > 0.5)
         front &= (facing(normals, vertices) > 0.55) & (weight == 0.0)
         weight += 0.3 * front  # the landmarks already fixed the inner face
-        weight += 2.0 * (model.part != Part.SKIN) + 3.0 * zones.mouth_bag
+        weight += 2.0 * (surface.part != Part.SKIN) + 3.0 * zones.mouth_bag
         weight += 0.05 * (zones.neck_weight < 0.3)
-        vertices = vertices + outward * model.topology.smooth_field(data, weight, stiffness)[:, None]
+        field = model.coarse.topology.smooth_field(data[:count], weight[:count], stiffness)
+        vertices = vertices + outward * model.subdivide(field)[:, None]
     return vertices
 
 

@@ -22,10 +22,12 @@ class Plate:
     Attributes:
         behind: ``(S, S, 3)`` uint8 RGB: background, and the body without the head.
         collar: ``(S, S, 4)`` uint8 RGBA: clothing that lies in front of the neck.
+        person: ``(S, S, 4)`` uint8 RGBA: the person as photographed, hair and all.
     """
 
     behind: NDArray[np.uint8]
     collar: NDArray[np.uint8]
+    person: NDArray[np.uint8]
 
 
 def make_plate(
@@ -70,10 +72,13 @@ def make_plate(
 
     collar = cloth * smoothstep(0.0, -0.06, height) * smoothstep(0.4, 0.8, matte) * work.inside
     rgba = np.dstack([foreground, 255.0 * collar])
-    return Plate(_to_uint8(behind), _to_uint8(rgba))
+    person = np.dstack([work.image, _to_uint8(255.0 * matte)])
+    return Plate(_to_uint8(behind), _to_uint8(rgba), person)
 
 
-def place(image: NDArray[np.uint8], scale: float, offset: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+def place(
+    image: NDArray[np.uint8], scale: float, offset: NDArray[np.float64], size: int
+) -> NDArray[np.uint8]:
     """Resample an image: output = scale * input + offset, ``(size, size, C)``."""
     matrix = np.array([[scale, 0.0, offset[0]], [0.0, scale, offset[1]]])
     if scale < 0.7:
@@ -83,6 +88,24 @@ def place(image: NDArray[np.uint8], scale: float, offset: NDArray[np.float64], s
             image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     )
+
+
+def lay_over(
+    front: NDArray[np.float32], behind: NDArray[np.uint8], opacity: float = 1.0
+) -> NDArray[np.float32]:
+    """Lay a premultiplied image over an RGBA image that is not, seen at an opacity.
+
+    Args:
+        front: ``(N, N, 4)`` float32, premultiplied RGB of 0..255 and alpha of 0..1.
+        behind: ``(N, N, 4)`` uint8 RGBA.
+        opacity: Factor in [0, 1] on the alpha of ``behind``.
+
+    Returns:
+        ``(N, N, 4)`` float32, premultiplied.
+    """
+    alpha = behind[..., 3:] * np.float32(opacity / 255.0)
+    layer = np.concatenate([behind[..., :3] * alpha, alpha], axis=2)
+    return front + layer * (1.0 - front[..., 3:])
 
 
 def over_plate(

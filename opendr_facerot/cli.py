@@ -1,0 +1,234 @@
+"""The command ``facerot``. Angles are degrees here, and only here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageColor
+from tqdm import tqdm
+
+import opendr_facerot as facerot
+from opendr_facerot.assets import manifest, verify_assets
+from opendr_facerot.gallery import view_filename
+from opendr_facerot.imaging import read_image, write_image
+from opendr_facerot.loading import pipeline_names
+from opendr_facerot.render.rasterize import available_backends
+from opendr_facerot.rotator import Background, FaceRotator, RotatedFace
+from opendr_facerot.views import View, view_grid, view_pairs
+
+_DEFAULT_YAW_DEG = (-60.0, -30.0, 0.0, 30.0, 60.0)
+_QUIET_BELOW = 5  # outputs that are done before a progress bar could be read
+_PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "numba", "scipy", "pillow", "torch")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 (a photo failed) or 2 (bad usage)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except facerot.FacerotError as error:
+        print(f"facerot: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facerot", description="Views of the faces in a photo, turned to any yaw and pitch."
+    )
+    parser.add_argument("--version", action="version", version=facerot.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_rotate(commands.add_parser("rotate", help="rotate the faces of photos"))
+    _add_info(commands.add_parser("info", help="versions, backends, devices, packaged models"))
+    return parser
+
+
+def _add_rotate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write one PNG per photo, face and view, named <photo>_face0_yaw+30_pitch+00.png. "
+        "Lists of yaws and pitches are paired; --grid renders every yaw with every pitch."
+    )
+    parser.set_defaults(run=_rotate)
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
+    parser.add_argument(
+        "-y", "--yaw-deg", nargs="+", type=_angle_deg, default=_DEFAULT_YAW_DEG, metavar="DEG",
+        help="head yaws in [-90, 90], > 0 turns the nose to image right; 'keep' keeps the photo's "
+        "(default: -60 -30 0 30 60)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-p", "--pitch-deg", nargs="+", type=_angle_deg, default=(0.0,), metavar="DEG",
+        help="head pitches in [-90, 90], > 0 looks down; 'keep' keeps the photo's (default: 0)",
+    )  # fmt: skip
+    parser.add_argument("--grid", action="store_true", help="every yaw with every pitch")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it does not exist"
+    )
+    parser.add_argument("--size", type=int, default=256, help="side, 64 to 1024 (default: 256)")
+    parser.add_argument(
+        "--background", type=_background, default="plate", metavar="WHAT",
+        help="plate (the photo's own, default), transparent, or a colour such as white or #808080",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-faces", type=int, default=0, metavar="N", help="largest faces; 0 = all (default)"
+    )
+    parser.add_argument(
+        "--fov-deg", type=float, metavar="DEG",
+        help="vertical field of view of the camera (default: a portrait lens)",
+    )  # fmt: skip
+    parser.add_argument("--pipeline", default="head", help=f"one of: {', '.join(pipeline_names())}")
+    parser.add_argument("--weights", type=Path, metavar="PATH", help="the pipeline's model files")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:<index>")
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    choose = view_grid if options.grid else view_pairs
+    views = choose(options.yaw_deg, options.pitch_deg, degrees=True)
+    _check_names(options.photos)
+    rotator = facerot.load(
+        options.pipeline,
+        device=options.device,
+        weights=options.weights,
+        output_size=options.size,
+        background=options.background,
+        max_faces=options.max_faces,
+        fov=None if options.fov_deg is None else math.radians(options.fov_deg),
+    )
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise facerot.ImageError(f"cannot make the folder {options.output}: {error}") from error
+    total = len(options.photos) * len(views)
+    failures = 0
+    with tqdm(total=total, unit="view", disable=True if total < _QUIET_BELOW else None) as bar:
+        for photo in options.photos:
+            try:
+                _rotate_photo(rotator, photo, views, options.output, bar)
+            except facerot.FacerotError as error:
+                failures += 1
+                bar.total -= len(views)
+                tqdm.write(f"facerot: {photo}: {error}", file=sys.stderr)
+    rotator.close()
+    return 1 if failures else 0
+
+
+def _rotate_photo(
+    rotator: FaceRotator, photo: Path, views: Sequence[View], folder: Path, bar: tqdm[None]
+) -> None:
+    faces = rotator.fit(read_image(photo))
+    bar.total += (len(faces) - 1) * len(views)
+    for index, face in enumerate(faces):
+        if face.flags:
+            tqdm.write(f"{photo}: face {index}: {', '.join(face.flags)}", file=sys.stderr)
+        for rotated in rotator.render(face, views):
+            path = folder / view_filename(photo.stem, index, rotated.view)
+            write_image(path, _pixels(rotated))
+            tqdm.write(str(path))
+            bar.update()
+
+
+def _pixels(rotated: RotatedFace) -> np.ndarray:
+    return rotated.image if rotated.alpha is None else np.dstack([rotated.image, rotated.alpha])
+
+
+def _check_names(photos: Sequence[Path]) -> None:
+    """Refuse photos whose outputs would overwrite each other's."""
+    first: dict[str, Path] = {}
+    for photo in photos:
+        if (other := first.setdefault(photo.stem, photo)) is not photo:
+            raise facerot.ImageError(
+                f"{other} and {photo} would both write {photo.stem}_face0_….png: "
+                "rotate them into different folders"
+            )
+
+
+def _angle_deg(text: str) -> float | None:
+    return None if text == "keep" else float(text)
+
+
+def _background(text: str) -> Background:
+    if text == "plate" or text == "transparent":
+        return text
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither plate, transparent nor a colour such as white or #808080"
+        ) from None
+    return (red, green, blue)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_info)
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _info(options: argparse.Namespace) -> int:
+    damaged = verify_assets()
+    report = {
+        "opendr_facerot": facerot.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "pipelines": pipeline_names(),
+        "render_backends": available_backends(),
+        "devices": _devices(),
+        "assets": [
+            {
+                "file": name,
+                "licence": entry["licence"],
+                "source": entry["source"],
+                "intact": name not in damaged,
+            }
+            for name, entry in manifest().items()
+        ],
+    }
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_report(report)
+    return 1 if damaged else 0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[str]:
+    """Devices that pipelines could use; torch is asked only where it is installed."""
+    if _version("torch") is None:
+        return ["cpu"]
+    import torch
+
+    return ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+
+
+def _print_report(report: dict[str, object]) -> None:
+    for key, value in report.items():
+        if isinstance(value, dict):
+            print(f"{key}:")
+            for name, what in value.items():
+                print(f"  {name} {what or 'not installed'}")
+        elif key == "assets" and isinstance(value, list):
+            print("assets:")
+            for asset in value:
+                state = "" if asset["intact"] else "  DAMAGED: install the package again"
+                print(f"  {asset['file']}  {asset['licence']}  {asset['source']}{state}")
+        else:
+            print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
