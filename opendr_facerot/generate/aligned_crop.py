@@ -17,8 +17,8 @@ ARCFACE_TEMPLATE = np.array(
         [70.7299, 92.2041],
     ]
 )
-"""``(5, 2)`` pixels in a 112x112 image: eyes, nose tip, mouth corners, image-left first. Deng et al.,
-"ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019."""
+"""``(5, 2)`` pixels in a 112x112 image: eyes, nose tip, mouth corners, image-left first.
+Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019."""
 
 CROP_SIZE = 224
 """Side of an aligned crop in pixels, twice the template's."""
@@ -71,4 +71,5 @@ def aligned_crop(image: NDArray[np.uint8], landmarks5: ArrayLike) -> NDArray[np.
     """
     template = ARCFACE_TEMPLATE * (CROP_SIZE / 112)
     matrix = fit_similarity(landmarks5, template).matrix
-    return cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
+    crop = cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8)

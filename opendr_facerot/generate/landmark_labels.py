@@ -80,13 +80,14 @@ def sample_line(points: ArrayLike, count: int) -> NDArray[np.float64]:
 def line_heat_maps(landmarks68: ArrayLike, size: int, sigma: float) -> NDArray[np.float32]:
     """Heat map of each line of :data:`LINES`.
 
-    A map is ``exp(-d² / 2σ²)`` of the distance d to the line's drawn pixels where d < 3σ and 0
-    elsewhere, stretched to [0, 1]; it is all 0 where the line has no pixel in the image.
+    A map is ``exp(-d² / (2 sigma²))`` of the distance d to the line's drawn pixels where
+    d < 3 sigma and 0 elsewhere, stretched to [0, 1]. A line without a pixel in the image leaves its
+    map all 0.
 
     Args:
         landmarks68: ``(68, 2)`` or ``(68, 3)`` finite pixels; a third coordinate is ignored.
         size: Side of the square maps in pixels.
-        sigma: σ in pixels, > 0; 1 is OpenDR's default, 2.5 that of the published model.
+        sigma: Width in pixels, > 0; 1 is OpenDR's default, 2.5 that of the published model.
 
     Returns:
         ``(13, size, size)`` float32 in [0, 1].

@@ -9,11 +9,13 @@ ICLR 2018. Names of layers, and so of checkpoint entries, are those of the publi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.nn.utils import spectral_norm
+
+from opendr_facerot.errors import ImageError, SettingsError
 
 SPADE_WIDTH = 128
 """Channels between a label and its modulation, whatever the width of the generator."""
@@ -29,11 +31,13 @@ class GeneratorOptions:
     Attributes:
         ngf: Channels of the first layer; every down-sampling doubles them.
         label_channels: Channels of the label.
-        n_downsample: Number of halvings of the resolution; the image's side must be a multiple of
-            ``2 ** n_downsample``.
+        n_downsample: Number of halvings of the resolution.
         n_blocks: Number of residual blocks at the lowest resolution.
         kernel_size: Side of the residual blocks' kernels, odd.
         initial_kernel_size: Side of the first layer's kernels, odd.
+
+    Raises:
+        SettingsError: A value is outside its range.
     """
 
     ngf: int = 64
@@ -42,6 +46,15 @@ class GeneratorOptions:
     n_blocks: int = 9
     kernel_size: int = 3
     initial_kernel_size: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("ngf", "label_channels", "n_downsample", "n_blocks"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"generator {name} is {getattr(self, name)}: give at least 1")
+        for name in ("kernel_size", "initial_kernel_size"):
+            side = getattr(self, name)
+            if side < 1 or side % 2 == 0:
+                raise SettingsError(f"generator {name} is {side}: give an odd positive number")
 
 
 class SpadeNorm(nn.Module):
@@ -59,7 +72,9 @@ class SpadeNorm(nn.Module):
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Normalised ``(B, C, h, w)`` for a label ``(B, L, h, w)`` of the same resolution."""
         hidden = self.mlp_shared(label)
-        return self.param_free_norm(x) * (1.0 + self.mlp_gamma(hidden)) + self.mlp_beta(hidden)
+        modulated: Tensor = self.param_free_norm(x) * (1.0 + self.mlp_gamma(hidden))
+        modulated += self.mlp_beta(hidden)
+        return modulated
 
 
 class SpadeBlock(nn.Module):
@@ -78,8 +93,8 @@ class SpadeBlock(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """``(B, C, h, w)`` for a label ``(B, L, h, w)``."""
-        y = F.leaky_relu(self.norm_0(self.conv_0(self.pad(x)), label), LEAK)
-        y = F.leaky_relu(self.norm_1(self.conv_1(self.pad(y)), label), LEAK)
+        y = functional.leaky_relu(self.norm_0(self.conv_0(self.pad(x)), label), LEAK)
+        y = functional.leaky_relu(self.norm_1(self.conv_1(self.pad(y)), label), LEAK)
         return x + y
 
 
@@ -101,11 +116,11 @@ class RotateSpadeGenerator(nn.Module):
             nn.ReLU(),
         )
         down: list[nn.Module] = []
-        for narrow, wide in zip(widths, widths[1:]):
+        for narrow, wide in pairwise(widths):
             conv = nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
             down += [_normalised(conv), nn.ReLU()]
         up: list[nn.Module] = []
-        for wide, narrow in zip(widths[:0:-1], widths[-2::-1]):
+        for wide, narrow in pairwise(reversed(widths)):
             transposed = nn.ConvTranspose2d(
                 wide, narrow, 3, stride=2, padding=1, output_padding=1, bias=False
             )
@@ -133,12 +148,35 @@ class RotateSpadeGenerator(nn.Module):
 
         Returns:
             ``(B, 3, S, S)`` float32 in (-1, 1).
+
+        Raises:
+            ImageError: The shapes do not fit each other or the network.
         """
+        check_inputs(image, label, self.options)
         x = self.downsample_layers(self.first_layer(image))
-        label = F.interpolate(label, size=x.shape[2:], mode="nearest")
+        label = functional.interpolate(label, size=x.shape[2:], mode="nearest")
         for block in self.blocks:
             x = block(x, label)
-        return self.final_layer(self.upsample_layers(x))
+        output: Tensor = self.final_layer(self.upsample_layers(x))
+        return output
+
+
+def check_inputs(image: Tensor, label: Tensor, options: GeneratorOptions) -> None:
+    """Raise ImageError unless a generator of this architecture takes these shapes."""
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise ImageError(f"rendered faces have shape {tuple(image.shape)}: give (B, 3, S, S)")
+    expected = (image.shape[0], options.label_channels, *image.shape[2:])
+    if label.shape != expected:
+        raise ImageError(f"labels have shape {tuple(label.shape)}: expected {expected}")
+    factor = 2**options.n_downsample
+    # Reflection by n pixels needs more than n pixels to reflect.
+    shortest = factor * (options.kernel_size // 2 + 1)
+    for side in image.shape[2:]:
+        if side % factor or side < shortest:
+            raise ImageError(
+                f"rendered faces have shape {tuple(image.shape)}: height and width must be "
+                f"multiples of {factor}, at least {shortest}"
+            )
 
 
 def _normalised(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
