@@ -7,7 +7,6 @@ from setuptools import find_packages, setup
 NAME = "opendr_facerot"
 TORCH = "torch==2.13.0"
 ROS = [  # where ROS 2 is not installed; the interfaces are built from opendr_facerot_interfaces/
-    "ros-jazzy-action-msgs",
     "ros-jazzy-builtin-interfaces",
     "ros-jazzy-diagnostic-msgs",
     "ros-jazzy-lifecycle-msgs",

@@ -35,7 +35,6 @@ PYTHONS = ("3.10", "3.11", "3.12")
 
 DISTRIBUTION_OF_MODULE = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 DISTRIBUTION_OF_ROSDEP_KEY = {
-    "python3-numba": "numba",
     "python3-numpy": "numpy",
     "python3-onnxruntime-pip": "onnxruntime",
     "python3-opencv": "opencv-python-headless",
@@ -44,7 +43,7 @@ DISTRIBUTION_OF_ROSDEP_KEY = {
     "python3-tqdm": "tqdm",
     "python3-yaml": "pyyaml",
 }
-WITHOUT_ROSDEP_KEY = {"safetensors"}
+WITHOUT_ROSDEP_KEY = {"numba", "safetensors"}  # numba has one, but no package in Ubuntu 24.04
 ROS_WITHOUT_WHEEL = {"launch", "launch_ros", "opendr_facerot_interfaces"}
 
 
@@ -179,6 +178,9 @@ def test_everything_reachable_from_the_requirements_is_pinned(
     pinned = pins_of(f"{sys.version_info.major}.{sys.version_info.minor}")
     reached: set[tuple[str, str]] = set()
 
+    if not _requirements_of("ros-rclpy"):
+        pytest.skip("ROS 2 is not installed from wheels: nothing to follow the requirements by")
+
     def visit(text: str, extra: str) -> None:
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
@@ -249,8 +251,7 @@ def test_wheel_holds_code_assets_and_licences(wheel: Path) -> None:
 def test_installed_wheel_has_its_commands_in_bin_and_is_an_ament_package(
     wheel: Path, tmp_path: Path
 ) -> None:
-    pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--ignore-installed")
-    run(*pip, "--prefix", tmp_path, wheel)
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", tmp_path, wheel)
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert {"bin/facerot", "bin/facerot_node"} <= installed
     assert not (tmp_path / "lib" / "opendr_facerot").exists()
