@@ -183,7 +183,7 @@ class FaceParameters:
             raise ValueError(
                 f"a face's parameter file has {PARAMETER_COUNT + 4} numbers, this has {len(words)}"
             )
-        numbers = np.array([float(word) for word in words])
+        numbers = np.array([float(word) for word in words], np.float64)
         return cls(numbers[:PARAMETER_COUNT], numbers[PARAMETER_COUNT:])
 
 
