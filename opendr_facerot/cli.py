@@ -7,11 +7,13 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ImageColor
 from tqdm import tqdm
 
@@ -115,17 +117,17 @@ def _rotate(options: argparse.Namespace) -> int:
                 _rotate_photo(rotator, photo, views, options.output, bar)
             except facerot.FacerotError as error:
                 failures += 1
-                bar.total -= len(views)
+                bar.total = (bar.total or 0) - len(views)
                 tqdm.write(f"facerot: {photo}: {error}", file=sys.stderr)
     rotator.close()
     return 1 if failures else 0
 
 
 def _rotate_photo(
-    rotator: FaceRotator, photo: Path, views: Sequence[View], folder: Path, bar: tqdm[None]
+    rotator: FaceRotator, photo: Path, views: Sequence[View], folder: Path, bar: tqdm[Any]
 ) -> None:
     faces = rotator.fit(read_image(photo))
-    bar.total += (len(faces) - 1) * len(views)
+    bar.total = (bar.total or 0) + (len(faces) - 1) * len(views)
     for index, face in enumerate(faces):
         if face.flags:
             tqdm.write(f"{photo}: face {index}: {', '.join(face.flags)}", file=sys.stderr)
@@ -136,7 +138,7 @@ def _rotate_photo(
             bar.update()
 
 
-def _pixels(rotated: RotatedFace) -> np.ndarray:
+def _pixels(rotated: RotatedFace) -> NDArray[np.uint8]:
     return rotated.image if rotated.alpha is None else np.dstack([rotated.image, rotated.alpha])
 
 
@@ -156,8 +158,10 @@ def _angle_deg(text: str) -> float | None:
 
 
 def _background(text: str) -> Background:
-    if text == "plate" or text == "transparent":
-        return text
+    if text == "plate":
+        return "plate"
+    if text == "transparent":
+        return "transparent"
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
@@ -215,7 +219,7 @@ def _devices() -> list[str]:
     return ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
 
 
-def _print_report(report: dict[str, object]) -> None:
+def _print_report(report: Mapping[str, object]) -> None:
     for key, value in report.items():
         if isinstance(value, dict):
             print(f"{key}:")

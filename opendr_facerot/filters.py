@@ -24,7 +24,9 @@ def blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
 
 
-def sample_bilinear(image: NDArray[np.float32], points: NDArray[np.floating]) -> NDArray:
+def sample_bilinear(
+    image: NDArray[np.float32], points: NDArray[np.floating]
+) -> NDArray[np.float32]:
     """Values ``(N,)`` or ``(N, C)`` of an image at ``(N, 2)`` pixel positions.
 
     Positions outside the image take the value of the nearest border pixel.
@@ -58,7 +60,7 @@ def guided_filter(
     """
     side = (2 * radius + 1, 2 * radius + 1)
 
-    def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mean(x: NDArray[np.floating]) -> NDArray[np.float32]:
         return np.asarray(cv2.boxFilter(x, -1, side, borderType=cv2.BORDER_REPLICATE))
 
     guide_mean, image_mean = mean(guide), mean(image)

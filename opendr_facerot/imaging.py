@@ -108,7 +108,9 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits and more: keep the high byte
         values = np.asarray(picture, np.float64)
         top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray((values * (255.0 / top)).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((values * (255.0 / top)).clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -1,4 +1,4 @@
-"""What every pipeline takes and gives: the protocol between pipelines and everything around them."""
+"""What every pipeline takes and gives: the protocol between pipelines and their users."""
 
 from __future__ import annotations
 

@@ -41,4 +41,3 @@ class PersonMatting:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
         sharp = guided_filter(grey, coarse, max(4, width // 120), 1e-4)
         return np.clip((sharp - _LOW) / (_HIGH - _LOW), 0.0, 1.0)
-

@@ -1,4 +1,4 @@
-"""What each point of a head looks like: where the photo shows it, and what to show where it does not.
+"""What each point of a head looks like, where the photo shows it and where it does not.
 
 Everything here is per vertex of the fine head mesh; a view samples the photo itself per pixel (see
 :mod:`opendr_facerot.render.texture`). A surface point takes its colour from
@@ -38,9 +38,7 @@ def interior_of(matte: NDArray[np.float32], face_height: float) -> NDArray[np.bo
     return cv2.erode((matte > 0.6).astype(np.uint8), disc(0.012 * face_height)) > 0
 
 
-def extend_foreground(
-    work: WorkImage, interior: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def extend_foreground(work: WorkImage, interior: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The work image with the person's colours continued over the background.
 
     Returns:
@@ -53,7 +51,7 @@ def extend_foreground(
 
 def complete(
     model: HeadModel,
-    vertices: NDArray[np.float64],
+    vertices: NDArray[np.floating],
     work: WorkImage,
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
@@ -133,13 +131,13 @@ def complete(
 
 def _visibility(
     surface: HeadSurface,
-    vertices: NDArray[np.float64],
-    photo_xy: NDArray[np.float64],
-    cosine: NDArray[np.float64],
+    vertices: NDArray[np.floating],
+    photo_xy: NDArray[np.floating],
+    cosine: NDArray[np.floating],
     work: WorkImage,
     matte: NDArray[np.float32],
     hair: NDArray[np.floating],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """How well the photo shows each vertex, and whether it shows it at all, in [0, 1]."""
     zones, topology = surface.zones, surface.topology
     size = len(work.image)
@@ -170,10 +168,10 @@ def _visibility(
 
 def _openings(
     surface: HeadSurface,
-    normals: NDArray[np.float64],
-    photo_xy: NDArray[np.float64],
+    normals: NDArray[np.floating],
+    photo_xy: NDArray[np.floating],
     work: WorkImage,
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Confidence of what lies in the mouth and between the eyelids; -1 everywhere else.
 
     Eyeballs, teeth and tongue are seen exactly where the photo's lips and eyelids are open.
@@ -184,7 +182,7 @@ def _openings(
         (LEFT_EYE_CONTOUR, surface.part == Part.LEFT_EYE),
         (RIGHT_EYE_CONTOUR, surface.part == Part.RIGHT_EYE),
     )
-    confidence = np.full(len(photo_xy), -1.0)
+    confidence: NDArray[np.floating] = np.full(len(photo_xy), -1.0)
     size = len(work.image)
     in_frame = ((photo_xy > 1) & (photo_xy < size - 2)).all(1)
     for contour, vertices in openings:
@@ -200,12 +198,12 @@ def _openings(
 
 def _hair_label(
     surface: HeadSurface,
-    confidence: NDArray[np.float64],
-    mirror_confidence: NDArray[np.float64],
+    confidence: NDArray[np.floating],
+    mirror_confidence: NDArray[np.floating],
     hair_seen: NDArray[np.float32],
     hair_zone: NDArray[np.bool_],
     has_hair: bool,
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Hair on each vertex, in [0, 1]: seen where the photo shows it, else continued."""
     if not has_hair:
         return np.zeros(len(confidence))
@@ -227,11 +225,11 @@ def _hair_label(
 def _albedo(
     surface: HeadSurface,
     seen: NDArray[np.floating],
-    confidence: NDArray[np.float64],
-    mirror_confidence: NDArray[np.float64],
-    hair: NDArray[np.float64],
+    confidence: NDArray[np.floating],
+    mirror_confidence: NDArray[np.floating],
+    hair: NDArray[np.floating],
     deep_inside: NDArray[np.floating],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colour without shading of each vertex, natural log.
 
     Args:
@@ -268,7 +266,7 @@ def _low_frequencies(
     work: WorkImage,
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
-    photo_xy: NDArray[np.float64],
+    photo_xy: NDArray[np.floating],
 ) -> NDArray[np.float32]:
     """Blurred colour of the person at each vertex, RGB 0..255."""
     weight = interior_of(matte, work.face_height).astype(np.float32) + 1e-4
@@ -278,7 +276,7 @@ def _low_frequencies(
 
 
 def _deep_inside(
-    work: WorkImage, matte: NDArray[np.float32], photo_xy: NDArray[np.float64]
+    work: WorkImage, matte: NDArray[np.float32], photo_xy: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """1 well inside the person, 0 at its rim, where hair is mixed with background."""
     radius = max(2.0, 0.035 * work.face_height)
@@ -289,15 +287,15 @@ def _deep_inside(
 def _shading(
     surface: HeadSurface,
     low: NDArray[np.floating],
-    confidence: NDArray[np.float64],
-    hair: NDArray[np.float64],
-    normals: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    confidence: NDArray[np.floating],
+    hair: NDArray[np.floating],
+    normals: NDArray[np.floating],
+) -> NDArray[np.floating]:
     """Log of the light on each vertex: linear in the normal as fitted to the skin, and occluded."""
     zones = surface.zones
     weight = confidence * ((confidence > 0.5) & (hair < 0.3) & (zones.neck_weight > 0.6))
     weight = weight * zones.skin
-    light = np.zeros(len(low))
+    light: NDArray[np.floating] = np.zeros(len(low))
     if (weight > 0).sum() > 200:
         basis = np.c_[np.ones(len(low)), normals]
         system = basis.T @ (basis * weight[:, None]) + np.diag([1e-6, 30.0, 30.0, 30.0])
@@ -312,13 +310,13 @@ def _shading(
 def _prior_albedo(
     surface: HeadSurface,
     albedo: NDArray[np.floating],
-    weight: NDArray[np.float64],
-    hair: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    weight: NDArray[np.floating],
+    hair: NDArray[np.floating],
+) -> NDArray[np.floating]:
     """Log colour ``(V, 3)`` to fall back on far from everything that was seen."""
     zones = surface.zones
 
-    def mean(w: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mean(w: NDArray[np.floating]) -> NDArray[np.floating]:
         return np.asarray(np.average(albedo, axis=0, weights=w + 1e-9))
 
     skin = mean(weight * (hair < 0.25) * (zones.neck_weight > 0.5) * zones.skin)

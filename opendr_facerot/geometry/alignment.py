@@ -50,7 +50,9 @@ def fit_similarity(
     """
     src, dst = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if src.shape != dst.shape or src.ndim != 2:
-        raise ValueError(f"expected two (N, D) arrays of one shape, got {src.shape} and {dst.shape}")
+        raise ValueError(
+            f"expected two (N, D) arrays of one shape, got {src.shape} and {dst.shape}"
+        )
     w = np.ones(len(src)) if weights is None else np.asarray(weights, np.float64)
     w = w / w.sum()
     src_mean, dst_mean = w @ src, w @ dst

@@ -45,7 +45,7 @@ _MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
 _HAIR_ANGLES = (math.radians(9.0), math.radians(3.0))
-"""Turn from the photo's pose at which hair that the mesh has not begins to show, and shows fully."""
+"""Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
 _FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
 
 
@@ -61,10 +61,10 @@ class _HeadState:
     """
 
     work: WorkImage
-    vertices: NDArray[np.float64]
-    rotation: NDArray[np.float64]
-    seen_from: NDArray[np.float64]
-    pivot: NDArray[np.float64]
+    vertices: NDArray[np.floating]
+    rotation: NDArray[np.floating]
+    seen_from: NDArray[np.floating]
+    pivot: NDArray[np.floating]
     appearance: VertexAppearance
     plate: Plate
 
@@ -84,7 +84,7 @@ class HeadRotator:
     def __init__(self, settings: RotatorSettings) -> None:
         if settings.device not in ("auto", "cpu"):
             raise DeviceError(
-                f"the head pipeline runs on the CPU, not on {settings.device!r}: use 'cpu' or 'auto'"
+                f"the head pipeline runs on the CPU, not on {settings.device!r}: use 'cpu'"
             )
         self.settings = settings
         self._detector = FaceDetector()
@@ -191,13 +191,9 @@ class HeadRotator:
             look = find_hair(work, foreground, interior, matte)
         with clock("silhouette"):
             vertices, hair_zone = hide_covered_ears(model, vertices, fit.rotation, work, look)
-            vertices = fit_silhouette(
-                model, vertices, fit.rotation, work, matte, look, hair_zone
-            )
+            vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
         with clock("completion"):
-            appearance = complete(
-                model, vertices, work, matte, foreground, look, hair_zone
-            )
+            appearance = complete(model, vertices, work, matte, foreground, look, hair_zone)
         with clock("plate"):
             covered = self._head_mask(vertices, work)
             plate = make_plate(work, matte, foreground, look, covered)
@@ -210,21 +206,17 @@ class HeadRotator:
             roll=roll,
             flags=_flags(work, yaw, pitch),
             timings=clock.seconds,
-            state=_HeadState(
-                work, vertices, fit.rotation, fit.seen_from, pivot, appearance, plate
-            ),
+            state=_HeadState(work, vertices, fit.rotation, fit.seen_from, pivot, appearance, plate),
         )
 
-    def _head_mask(self, vertices: NDArray[np.float64], work: WorkImage) -> NDArray[np.bool_]:
+    def _head_mask(self, vertices: NDArray[np.floating], work: WorkImage) -> NDArray[np.bool_]:
         """``(S, S)`` bool, the part of the photo that turns away with the head."""
         faces = self._model.fine.topology.faces
         head = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
         fragments = view_fragments(vertices, head, work.intrinsics, len(work.image))
         return np.asarray(fragments.face_index >= 0)
 
-    def _turned(
-        self, state: _HeadState, turn: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _turned(self, state: _HeadState, turn: NDArray[np.floating]) -> NDArray[np.floating]:
         """The head's vertices ``(V, 3)``, turned on the neck by a rotation vector."""
         angle = float(np.linalg.norm(turn))
         if angle < 1e-9:
@@ -239,9 +231,7 @@ class HeadRotator:
         return arm * cosine + np.cross(axis, arm) * sine + along + state.pivot
 
 
-def _turn_vector(
-    state: _HeadState, yaw: float, pitch: float, roll: float
-) -> NDArray[np.float64]:
+def _turn_vector(state: _HeadState, yaw: float, pitch: float, roll: float) -> NDArray[np.floating]:
     """Rotation vector ``(3,)``, camera space, from the photo's pose to the given angles."""
     wanted = state.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
     return np.asarray(cv2.Rodrigues(wanted @ state.rotation.T)[0].ravel())

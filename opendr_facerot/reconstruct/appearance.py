@@ -24,7 +24,8 @@ _SKIN_PATCHES = (
 _SKIN_SPREAD_FLOOR = (9.0, 3.0, 3.0, 1.2)  # L, a, b, texture: below it, spread is sensor noise
 _HAIR_SPREAD = (14.0, 6.0, 6.0, 2.0)
 _HAIR_CLUSTERS = 3
-_NOT_SKIN = 9.0  # squared distance, in standard deviations, beyond which a pixel is not skin
+NOT_SKIN = 9.0
+"""Squared distance, in standard deviations, beyond which a pixel is not bare skin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,9 @@ class Appearance:
 
 
 def find_hair(
-    work: WorkImage, foreground: NDArray[np.float32], interior: NDArray[np.bool_],
+    work: WorkImage,
+    foreground: NDArray[np.float32],
+    interior: NDArray[np.bool_],
     matte: NDArray[np.float32],
 ) -> Appearance:
     """Separate hair from skin by colour and texture.
@@ -69,7 +72,7 @@ def find_hair(
     grown = cv2.dilate(face.astype(np.uint8), disc(0.02 * work.face_height)) > 0
     around = interior & ~grown & (height < 1.6)
     crown = around & (height > 1.03) & (lateral < 0.5)
-    beside = around & (height > 0.62) & (lateral < 0.75) & (skin_distance > _NOT_SKIN)
+    beside = around & (height > 0.62) & (lateral < 0.75) & (skin_distance > NOT_SKIN)
     share = beside.sum() / max(1, face.sum())
     crown_distance = float(np.median(skin_distance[crown])) if crown.sum() > 100 else 0.0
     has_hair = bool((crown_distance > 8.0 and share > 0.03) or share > 0.12)
@@ -104,9 +107,10 @@ def _cluster_centres(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.kmeans(thinned, count, None, stop, 2, cv2.KMEANS_PP_CENTERS)[2])
 
 
-def _polygons(work: WorkImage, patches: Iterable[Sequence[int]]) -> NDArray[np.bool_]:
+def _polygons(
+    work: WorkImage, patches: Iterable[Sequence[int] | NDArray[np.intp]]
+) -> NDArray[np.bool_]:
     mask = np.zeros(work.image.shape[:2], np.uint8)
     for patch in patches:
         cv2.fillPoly(mask, [np.round(work.landmarks[list(patch), :2]).astype(np.int32)], 1)
     return mask > 0
-

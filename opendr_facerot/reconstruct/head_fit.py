@@ -45,13 +45,13 @@ class HeadFit:
             displacement.
     """
 
-    vertices: NDArray[np.float64]
+    vertices: NDArray[np.floating]
     angles: tuple[float, float, float]
-    seen_from: NDArray[np.float64]
-    rotation: NDArray[np.float64]
-    translation: NDArray[np.float64]
-    identity: NDArray[np.float64]
-    expression: NDArray[np.float64]
+    seen_from: NDArray[np.floating]
+    rotation: NDArray[np.floating]
+    translation: NDArray[np.floating]
+    identity: NDArray[np.floating]
+    expression: NDArray[np.floating]
     residual: float
 
 
@@ -124,7 +124,7 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     )
 
 
-def _rigid_landmarks(mean: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _rigid_landmarks(mean: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Landmarks ``(468,)`` that expression and the head's turning leave on the same skin."""
     rigid = mean[:, 1] > _MOUTH_TOP
     rigid[FACE_OVAL] = False
@@ -132,26 +132,24 @@ def _rigid_landmarks(mean: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _translation(
-    turned: NDArray[np.float64], rays: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Translation ``(3,)`` that brings turned points ``(N, 3)`` closest to their rays ``(N, 2)``."""
+    turned: NDArray[np.floating], rays: NDArray[np.floating], weights: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Translation ``(3,)`` that brings points ``(N, 3)`` closest to their rays ``(N, 2)``."""
     zero, w = np.zeros_like(weights), weights
-    rows = np.concatenate(
-        [np.c_[w, zero, -w * rays[:, 0]], np.c_[zero, w, -w * rays[:, 1]]]
-    )
+    rows = np.concatenate([np.c_[w, zero, -w * rays[:, 0]], np.c_[zero, w, -w * rays[:, 1]]])
     error = w[:, None] * (rays * turned[:, 2:] - turned[:, :2])
     return np.asarray(np.linalg.lstsq(rows, error.T.ravel(), rcond=None)[0])
 
 
 def _shape_step(
-    current: NDArray[np.float64],
-    modes: NDArray[np.float64],
-    rays: NDArray[np.float64],
-    relative_depth: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    prior: NDArray[np.float64],
-    coefficients: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    current: NDArray[np.floating],
+    modes: NDArray[np.floating],
+    rays: NDArray[np.floating],
+    relative_depth: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    prior: NDArray[np.floating],
+    coefficients: NDArray[np.floating],
+) -> NDArray[np.floating]:
     """Gauss-Newton step of the coefficients, all positions in camera space (centimetres)."""
     depth = current[:, 2]
     wanted_depth = relative_depth * np.median(depth)

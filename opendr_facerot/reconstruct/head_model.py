@@ -52,7 +52,7 @@ class HeadZones:
     ear: NDArray[np.bool_]
     ear_surround: NDArray[np.bool_]
     scalp: NDArray[np.bool_]
-    neck_weight: NDArray[np.float64]
+    neck_weight: NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +70,13 @@ class HeadSurface:
         zones: Regions.
     """
 
-    vertices: NDArray[np.float64]
+    vertices: NDArray[np.floating]
     topology: MeshTopology
     part: NDArray[np.uint8]
     mirror: NDArray[np.int32]
-    ambient_occlusion: NDArray[np.float64]
-    outward: NDArray[np.float64]
-    earless: NDArray[np.float64]
+    ambient_occlusion: NDArray[np.floating]
+    outward: NDArray[np.floating]
+    earless: NDArray[np.floating]
     zones: HeadZones
 
 
@@ -99,17 +99,17 @@ class HeadModel:
         fine: The surface that is drawn.
     """
 
-    identity: NDArray[np.float64]
-    expression: NDArray[np.float64]
+    identity: NDArray[np.floating]
+    expression: NDArray[np.floating]
     landmark_vertices: NDArray[np.int32]
-    landmark_weights: NDArray[np.float64]
-    displacement: NDArray[np.float64]
+    landmark_weights: NDArray[np.floating]
+    displacement: NDArray[np.floating]
     coarse_edges: NDArray[np.int32]
     coarse: HeadSurface
     fine: HeadSurface
 
     @property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> NDArray[np.floating]:
         """``(n, 3)`` the coarse template."""
         return self.coarse.vertices
 
@@ -118,12 +118,12 @@ class HeadModel:
         """The packaged model; read once per process and shared, so do not write into it."""
         return _load()
 
-    def landmarks(self, coarse: NDArray[np.floating]) -> NDArray[np.float64]:
+    def landmarks(self, coarse: NDArray[np.floating]) -> NDArray[np.floating]:
         """Points ``(..., 468, 3)`` of the attention mesh on coarse vertices ``(..., n, 3)``."""
         corners = coarse[..., self.landmark_vertices, :]
         return (corners * self.landmark_weights[..., None]).sum(-2)
 
-    def subdivide(self, coarse: NDArray[np.floating]) -> NDArray[np.float64]:
+    def subdivide(self, coarse: NDArray[np.floating]) -> NDArray[np.floating]:
         """Fine values ``(V, ...)`` of coarse per-vertex values ``(n, ...)``."""
         return subdivide(coarse, self.coarse_edges)
 
@@ -203,10 +203,10 @@ def _coarsened(fine: HeadSurface, faces: NDArray[np.integer], count: int) -> Hea
 
 
 def _displacement_basis(
-    vertices: NDArray[np.float64],
+    vertices: NDArray[np.floating],
     landmark_vertices: NDArray[np.integer],
-    landmark_weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    landmark_weights: NDArray[np.floating],
+) -> NDArray[np.floating]:
     """Response of every vertex to a unit displacement of each landmark (linear RBF)."""
     points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(1)
     depth = vertices[:, 2]
@@ -217,9 +217,9 @@ def _displacement_basis(
 
 
 def _zones(
-    vertices: NDArray[np.float64],
+    vertices: NDArray[np.floating],
     part: NDArray[np.uint8],
-    ambient_occlusion: NDArray[np.float64],
+    ambient_occlusion: NDArray[np.floating],
     topology: MeshTopology,
 ) -> HeadZones:
     x, y, z = vertices.T

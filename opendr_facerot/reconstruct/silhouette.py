@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import sample_bilinear
-from opendr_facerot.reconstruct.appearance import Appearance
+from opendr_facerot.reconstruct.appearance import NOT_SKIN, Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.projection import facing, view_fragments
@@ -25,11 +25,11 @@ _FLATTENED = 0.92  # how far a covered ear is pressed against the head
 
 def hide_covered_ears(
     model: HeadModel,
-    vertices: NDArray[np.float64],
-    rotation: NDArray[np.float64],
+    vertices: NDArray[np.floating],
+    rotation: NDArray[np.floating],
     work: WorkImage,
     appearance: Appearance,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Flatten the ears if hair hangs over them.
 
     Args:
@@ -48,13 +48,12 @@ def hide_covered_ears(
     for side in (-1.0, 1.0):
         seen = zones.ear & (side * surface.vertices[:, 0] > 0) & (cosine > 0.1)
         pixels = work.intrinsics.project(vertices[seen])
-        skin = (sample_bilinear(appearance.skin_distance, pixels) < 9.0).mean() if len(pixels) else 0
-        hair = sample_bilinear(appearance.hair, pixels).mean() if len(pixels) else 0.0
-        shares.append(hair - 0.8 * max(0.0, skin - 0.08))
+        shares.append(_hair_share(pixels, appearance) if len(pixels) else 0.0)
         counts.append(len(pixels))
     # An ear that is hardly in the picture says nothing: take the other's word.
     better = int(np.argmax(counts))
-    shares = [s if c >= 0.35 * counts[better] else shares[better] for s, c in zip(shares, counts)]
+    if min(counts) < 0.35 * counts[better]:
+        shares = [shares[better]] * 2
     covered = np.mean(shares) > _COVERED_MEAN and min(shares) > _COVERED_LEAST
     if not (appearance.has_hair and covered):
         return vertices, zones.scalp
@@ -62,20 +61,27 @@ def hide_covered_ears(
     return vertices + pressed, zones.scalp | zones.ear_surround
 
 
+def _hair_share(pixels: NDArray[np.floating], appearance: Appearance) -> float:
+    """Share of hair among ``(N, 2)`` pixels of an ear, less what is clearly skin."""
+    hair = sample_bilinear(appearance.hair, pixels).mean()
+    skin = (sample_bilinear(appearance.skin_distance, pixels) < NOT_SKIN).mean()
+    return float(hair - 0.8 * max(0.0, skin - 0.08))
+
+
 def fit_silhouette(
     model: HeadModel,
-    vertices: NDArray[np.float64],
-    rotation: NDArray[np.float64],
+    vertices: NDArray[np.floating],
+    rotation: NDArray[np.floating],
     work: WorkImage,
     matte: NDArray[np.float32],
     appearance: Appearance,
     hair_zone: NDArray[np.bool_],
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Move the outline of the head onto the matte's contour.
 
-    Vertices on the outline look along their outward direction for the contour. The hair
-    zone follows it out where there is hair on the way, everything else is only ever pulled in, so that no
-    background pixel lands on skin. The offsets are spread over the mesh as a smooth field.
+    Vertices on the outline look along their outward direction for the contour. The hair zone
+    follows it out where there is hair on the way, everything else is only ever pulled in, so that
+    no background pixel lands on skin. The offsets are spread over the mesh as a smooth field.
 
     Args:
         model: The head model.
@@ -135,7 +141,7 @@ def fit_silhouette(
 
 
 def _outline(
-    vertices: NDArray[np.float64],
+    vertices: NDArray[np.floating],
     faces: NDArray[np.int32],
     work: WorkImage,
     pixels_per_cm: float,
@@ -152,11 +158,11 @@ def _outline(
 
 
 def _march(
-    start: NDArray[np.float64],
-    direction: NDArray[np.float64],
+    start: NDArray[np.floating],
+    direction: NDArray[np.floating],
     matte: NDArray[np.float32],
     hair: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_]]:
     """Distance from each point to the matte's contour along its direction.
 
     Args:

@@ -22,9 +22,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="facerot-render")
 
 
-def run_bands(
-    kernel: Callable[[int, int], None], rows: int, threads: int | None = None
-) -> None:
+def run_bands(kernel: Callable[[int, int], None], rows: int, threads: int | None = None) -> None:
     """Call ``kernel(first, last)`` for bands that together cover ``range(rows)``.
 
     Kernels release the GIL. A thread pool instead of Numba's own, whose default threading layer

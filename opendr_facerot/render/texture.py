@@ -20,7 +20,7 @@ from opendr_facerot.render.projection import facing, view_fragments
 SUPERSAMPLING = 2
 """Samples per output pixel and axis: the anti-aliasing of silhouettes and texture."""
 
-_OWN_RAMP = (0.05, 0.6)  # interpolated confidence at which a sample starts to count, and counts fully
+_OWN_RAMP = (0.05, 0.6)  # confidence at which a sample starts to count, and counts fully
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
 
 
@@ -55,7 +55,7 @@ def shade_view(
     topology: MeshTopology,
     mirror: NDArray[np.integer],
     coverage: NDArray[np.floating],
-    vertices: NDArray[np.float64],
+    vertices: NDArray[np.floating],
     intrinsics: Intrinsics,
     size: int,
 ) -> tuple[NDArray[np.float32], float]:
