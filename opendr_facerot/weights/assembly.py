@@ -134,7 +134,7 @@ def _model(parts: list[Found], found: list[Found], notes: list[str]) -> Morphabl
             mean = _floats(arrays["u"]).ravel()
             shape_basis = _floats(arrays["w_shp"][:, :SHAPE_MODES])
             expression_basis = _floats(arrays["w_exp"][:, :EXPRESSION_MODES])
-            keypoints = _vertices_of_rows(arrays["keypoints"])
+            keypoints = _vertices_of_rows(arrays["keypoints"], mean.size // 3)
             alignment = _alignment_in_part(mean, keypoints, found, notes)
         else:
             by_part = {f.piece.part: f.piece.arrays[f.piece.part.name] for f in parts}
@@ -142,7 +142,7 @@ def _model(parts: list[Found], found: list[Found], notes: list[str]) -> Morphabl
             mean = _floats(means[0] + means[1]).ravel()
             shape_basis = _floats(by_part[Part.SHAPE_BASIS])
             expression_basis = _floats(by_part[Part.EXPRESSION_BASIS])
-            keypoints = _vertices_of_rows(by_part[Part.KEYPOINTS])
+            keypoints = _vertices_of_rows(by_part[Part.KEYPOINTS], mean.size // 3)
             if mean.size // 3 > max(PUBLISHED_ALIGNMENT_VERTICES):
                 alignment = np.array(PUBLISHED_ALIGNMENT_VERTICES, np.int32)
             else:
@@ -194,14 +194,17 @@ def _faces(found: Found, model: MorphableModel | None) -> InstalledComponent:
     return _component(Component.FACES, {"faces": faces}, [found])
 
 
-def _vertices_of_rows(rows: NDArray[Any]) -> NDArray[np.int32]:
+def _vertices_of_rows(rows: NDArray[Any], vertex_count: int) -> NDArray[np.int32]:
     """Vertices of ``(204,)`` rows of the flat model, three in a row for each vertex."""
     x = np.asarray(rows, np.int64).reshape(68, 3)
     vertices = x[:, 0] // 3
     if (x != 3 * vertices[:, None] + np.arange(3)).any():
         raise ValueError("the landmarks' rows are not x, y and z of one vertex each")
-    if vertices.min() < 0 or vertices.max() > np.iinfo(np.int32).max:
-        raise ValueError(f"the landmarks are vertices {vertices.min()} to {vertices.max()}")
+    if vertices.min() < 0 or vertices.max() >= vertex_count:
+        raise ValueError(
+            f"the landmarks are vertices {vertices.min()} to {vertices.max()}, "
+            f"but the mesh has vertices 0 to {vertex_count - 1}"
+        )
     return vertices.astype(np.int32)
 
 

@@ -103,7 +103,9 @@ def installed_weights(root: str | os.PathLike[str] | None = None) -> RotateAndRe
     with _blamed_on(folder, Component.MODEL) as part:
         model = model_without_faces(found[part].tensors)
     with _blamed_on(folder, Component.FACES) as part:
-        model = replace(model, **found[part].tensors)
+        if found[part].tensors.keys() != {"faces"} or not len(found[part].tensors["faces"]):
+            raise ValueError(f"it holds no triangles, but {sorted(found[part].tensors)}")
+        model = replace(model, faces=found[part].tensors["faces"])
     with _blamed_on(folder, Component.GENERATOR) as part:
         check_state(found[part].tensors)
     return RotateAndRenderWeights(
