@@ -345,7 +345,7 @@ class TestTopology:
 
     def test_left_mirrors_right(self) -> None:
         with np.load(asset_path("canonical_face.npz")) as canonical:
-            points = canonical["v"]
+            points = canonical["vertices"]
         for right, left in (
             (topology.RIGHT_EYE_CONTOUR, topology.LEFT_EYE_CONTOUR),
             (topology.REFINED_RIGHT_EYE, topology.REFINED_LEFT_EYE),

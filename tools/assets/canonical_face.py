@@ -44,10 +44,10 @@ def build_canonical_face(sources: Sources) -> bytes:
     """
     metadata = _message_class()()
     metadata.ParseFromString(_packed_file(sources))
-    mesh = metadata.canonical_mesh  # type: ignore[attr-defined]
+    mesh = metadata.canonical_mesh
     vertices = np.array(mesh.vertex_buffer, np.float32).reshape(-1, _FLOATS_PER_VERTEX)
     weights = np.zeros(len(vertices), np.float32)
-    for reference in metadata.procrustes_landmark_basis:  # type: ignore[attr-defined]
+    for reference in metadata.procrustes_landmark_basis:
         weights[reference.landmark_id] = reference.weight
     return npz_bytes(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +94,7 @@ def _split(
     return np.concatenate([np.stack(corner, axis=1) for corner in corners])
 
 
-def _mirror(
-    vertices: _Array, faces: NDArray[np.int64], labels: NDArray[np.generic]
-) -> NDArray[np.intp]:
+def _mirror(vertices: _Array, faces: NDArray[np.int64], labels: NDArray[Any]) -> NDArray[np.intp]:
     """The vertex at the mirrored place of each, of the same part of the head.
 
     A few quadrilaterals are not cut into triangles symmetrically: the middles of their cuts get

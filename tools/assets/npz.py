@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def npz_bytes(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """An ``.npz`` file as ``np.savez_compressed`` writes it, but without the time of day."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -23,7 +24,7 @@ def npz_bytes(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
     return buffer.getvalue()
 
 
-def read_npz(data: bytes) -> dict[str, NDArray[np.generic]]:
+def read_npz(data: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of an ``.npz`` file."""
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return dict(archive)

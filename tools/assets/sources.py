@@ -10,10 +10,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -93,7 +91,7 @@ class Sources:
 
     def find(self, package: Package, pattern: str) -> list[str]:
         """Sorted paths of a package's files that match a shell pattern; ``*`` matches ``/``."""
-        return sorted(name for name in self._archive(package).names if fnmatch(name, pattern))
+        return sorted(name for name in self._archive(package).names() if fnmatch(name, pattern))
 
     def _archive(self, package: Package) -> _Archive:
         if package not in self._open:
@@ -111,25 +109,23 @@ class _Archive:
     """A wheel or an npm tarball."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._content: dict[str, bytes] = {}
+        self._wheel: zipfile.ZipFile | None = None
+        if path.suffix == ".whl":
+            self._wheel = zipfile.ZipFile(path)
+            return
+        # A compressed tarball has no random access: it is small, so all of it is read at once.
+        with tarfile.open(path) as tarball:
+            for entry in tarball:
+                file = tarball.extractfile(entry)
+                if file is not None:
+                    self._content[entry.name] = file.read()
 
-    @cached_property
     def names(self) -> list[str]:
-        return list(self._members)
+        return self._wheel.namelist() if self._wheel else list(self._content)
 
     def read(self, name: str) -> bytes:
-        return self._members[name]()
-
-    @cached_property
-    def _members(self) -> dict[str, Callable[[], bytes]]:
-        if self._path.suffix == ".whl":
-            wheel = zipfile.ZipFile(self._path)
-            return {name: lambda name=name: wheel.read(name) for name in wheel.namelist()}
-        # A gzipped tarball has no random access: it is small, so all of it is read at once.
-        with tarfile.open(self._path) as tarball:
-            files = [(entry.name, tarball.extractfile(entry)) for entry in tarball]
-            content = {name: file.read() for name, file in files if file is not None}
-        return {name: lambda name=name: content[name] for name in content}
+        return self._wheel.read(name) if self._wheel else self._content[name]
 
 
 def _download(package: Package, cache: Path) -> None:

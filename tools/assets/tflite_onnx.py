@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import tflite
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from assets.tflite_graph import Graph, Operator, read_graph
@@ -83,6 +83,12 @@ class _Converter:
         self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name if array.dtype != np.float16 else self._add("Cast", name, to=TensorProto.FLOAT)
 
+    def _floats(self, values: ArrayLike) -> str:
+        return self._constant(np.asarray(values, np.float32))
+
+    def _integers(self, values: ArrayLike) -> str:
+        return self._constant(np.asarray(values, np.int64))
+
     def _input(self, operator: Operator, position: int) -> str:
         k = operator.inputs[position]
         if k not in self._values:
@@ -147,7 +153,7 @@ class _Converter:
 
     def _pad(self, operator: Operator) -> str:
         pads = self._graph.constants[operator.inputs[1]][list(_TO_NCHW)].T.ravel()
-        return self._add("Pad", self._input(operator, 0), self._constant(pads.astype(np.int64)))
+        return self._add("Pad", self._input(operator, 0), self._integers(pads))
 
     def _prelu(self, operator: Operator) -> str:
         slope = self._weight(operator, 1, 2, 0, 1)  # (1, 1, channels)
@@ -165,7 +171,7 @@ class _Converter:
     def _reshape(self, operator: Operator) -> str:
         shape = self._graph.shapes[operator.outputs[0]]
         flat = self._channels_last(operator.inputs[0])
-        value = self._add("Reshape", flat, self._constant(np.array(shape, np.int64)))
+        value = self._add("Reshape", flat, self._integers(shape))
         return self._add("Transpose", value, perm=_TO_NCHW) if len(shape) == 4 else value
 
     def _slice(self, operator: Operator) -> str:
@@ -179,7 +185,7 @@ class _Converter:
         if options.AlignCorners() or not options.HalfPixelCenters():
             raise NotImplementedError("resizing with other than half-pixel centres")
         shape = [self._graph.shapes[operator.outputs[0]][axis] for axis in _TO_NCHW]
-        sizes = self._constant(np.array(shape, np.int64))
+        sizes = self._integers(shape)
         return self._add("Resize", self._input(operator, 0), "", "", sizes, mode="linear")
 
     # -- custom operators of the attention mesh: regions cut out by affine maps
@@ -216,15 +222,15 @@ class _Converter:
         high = self._add("ReduceMax", upright, axes=[1], keepdims=1)
         size = np.array([options["output_width"], options["output_height"]], np.float32)
         scale = np.array([options["scale_x"], options["scale_y"]], np.float32) / size
-        step = self._add("Mul", self._add("Sub", high, low), self._constant(scale))
+        step = self._add("Mul", self._add("Sub", high, low), self._floats(scale))
         linear = self._add("Mul", back, step)  # (1, 2, 2), columns scaled
-        middle = self._add("Mul", self._add("Add", low, high), self._constant(np.float32([0.5])))
-        to_middle = self._add("Mul", step, self._constant(size / 2))
+        middle = self._add("Mul", self._add("Add", low, high), self._floats([0.5]))
+        to_middle = self._add("Mul", step, self._floats(size / 2))
         corner = self._add("MatMul", self._add("Sub", middle, to_middle), turn)  # (1, 1, 2)
         offset = self._add("Transpose", corner, perm=(0, 2, 1))
-        zeros = self._constant(np.zeros((1, 2, 1), np.float32))
+        zeros = self._floats(np.zeros((1, 2, 1)))
         rows = self._add("Concat", linear, zeros, offset, axis=2)  # (1, 2, 4)
-        below = self._constant(np.float32([[[0, 0, 1, 0], [0, 0, 0, 1]]]))
+        below = self._floats([[[0, 0, 1, 0], [0, 0, 0, 1]]])
         return self._add("Concat", rows, below, axis=1)
 
     def _transform_points(self, operator: Operator) -> str:
@@ -241,20 +247,20 @@ class _Converter:
         pixels = self._constant(np.stack([x.ravel(), y.ravel()], axis=1)[None])
         linear, offset = self._affine(self._input(operator, 1))
         places = self._add("Add", self._add("MatMul", pixels, linear), offset)
-        extent = np.float32([map_width, map_height])
+        extent = np.array([map_width, map_height], np.float32)
         # Beyond the centres of the border pixels nothing is sampled.
         inside = self._add(
             "And",
-            self._add("GreaterOrEqual", places, self._constant(np.float32([0.5]))),
-            self._add("LessOrEqual", places, self._constant(extent - np.float32(0.5))),
+            self._add("GreaterOrEqual", places, self._floats([0.5])),
+            self._add("LessOrEqual", places, self._floats(extent - 0.5)),
         )
         mask = self._add(
             "ReduceMin", self._add("Cast", inside, to=TensorProto.FLOAT), axes=[2], keepdims=0
         )
-        mask = self._add("Reshape", mask, self._constant(np.array([1, 1, height, width], np.int64)))
-        grid = self._add("Mul", places, self._constant(2.0 / extent))
-        grid = self._add("Sub", grid, self._constant(np.float32([1.0])))
-        grid = self._add("Reshape", grid, self._constant(np.array([1, height, width, 2], np.int64)))
+        mask = self._add("Reshape", mask, self._integers([1, 1, height, width]))
+        grid = self._add("Mul", places, self._floats(2.0 / extent))
+        grid = self._add("Sub", grid, self._floats([1.0]))
+        grid = self._add("Reshape", grid, self._integers([1, height, width, 2]))
         samples = self._add("GridSample", self._input(operator, 0), grid, align_corners=0)
         return self._add("Mul", samples, mask)
 
@@ -266,7 +272,7 @@ class _Converter:
         return linear, offset
 
     def _columns(self, value: str, indices: list[int], axis: int) -> str:
-        return self._add("Gather", value, self._constant(np.array(indices, np.int64)), axis=axis)
+        return self._add("Gather", value, self._integers(indices), axis=axis)
 
 
 _CONVERTERS: dict[str, Callable[[_Converter, Operator], str]] = {
