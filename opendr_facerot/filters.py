@@ -33,7 +33,7 @@ def sample_bilinear(
     """
     row = 8192  # cv2.remap takes at most 32,767 columns
     count = len(points)
-    padded = np.zeros((-(-count // row) * row, 2), np.float32)
+    padded = np.zeros((max(1, -(-count // row)) * row, 2), np.float32)
     padded[:count] = np.clip(points, -1e4, 1e4)
     where = padded.reshape(-1, row, 2)
     values = cv2.remap(

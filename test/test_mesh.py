@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from opendr_facerot.geometry.mesh import MeshTopology, unique_edges
+from opendr_facerot.reconstruct.head_model import HeadModel, Part, subdivide
+
+
+@pytest.fixture(scope="module")
+def grid() -> tuple[NDArray[np.float64], MeshTopology]:
+    """A flat 9 x 9 grid of vertices in the plane z = 0."""
+    side = 9
+    y, x = np.mgrid[0:side, 0:side]
+    index = np.arange(side * side).reshape(side, side)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
+    faces = np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)]).reshape(-1, 3)
+    vertices = np.stack([x, y, 0 * x], -1).reshape(-1, 3).astype(float)
+    return vertices, MeshTopology(faces, side * side)
+
+
+def test_edges_of_two_triangles() -> None:
+    edges = unique_edges(np.array([[0, 1, 2], [2, 1, 3]]))
+    np.testing.assert_array_equal(edges, [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]])
+
+
+def test_normals_of_a_plane(grid: tuple[NDArray[np.float64], MeshTopology]) -> None:
+    vertices, topology = grid
+    np.testing.assert_allclose(topology.vertex_normals(vertices), [[0, 0, 1]] * 81, atol=1e-12)
+
+
+def test_normals_of_a_sphere_point_outwards() -> None:
+    model = HeadModel.load().fine
+    sphere = model.vertices - model.vertices.mean(0)
+    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    a, b, c = (sphere[model.topology.faces[:, k]] for k in range(3))
+    volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6  # > 0: counter-clockwise outside
+    assert volume > 0
+
+
+def test_neighbour_mean_and_min(grid: tuple[NDArray[np.float64], MeshTopology]) -> None:
+    _, topology = grid
+    values = np.arange(81.0)
+    around = {
+        int(k): sorted({int(v) for e in topology.edges if k in e for v in e} - {int(k)})
+        for k in (0, 40, 80)
+    }
+    for k, neighbours in around.items():
+        assert topology.neighbour_mean(values)[k] == pytest.approx(values[neighbours].mean())
+        assert topology.neighbour_min(values)[k] == values[[*neighbours, k]].min()
+
+
+def test_smooth_field_solves_the_dense_normal_equations(
+    grid: tuple[NDArray[np.float64], MeshTopology],
+) -> None:
+    _, topology = grid
+    rng = np.random.default_rng(0)
+    data, weight = rng.normal(size=(81, 3)), rng.uniform(0, 1, 81) * (rng.random(81) < 0.2)
+    stiffness = rng.uniform(0.1, 2.0, len(topology.edges))
+    matrix = np.diag(weight + 1e-7)
+    for (i, j), w in zip(topology.edges, stiffness, strict=True):
+        matrix[[i, j], [i, j]] += w
+        matrix[[i, j], [j, i]] -= w
+    mean = weight @ data / weight.sum()
+    expected = mean + np.linalg.solve(matrix, weight[:, None] * (data - mean))
+    found = topology.smooth_field(data, weight, stiffness, tolerance=1e-10)
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_subdivision_appends_midpoints() -> None:
+    points = np.array([[0.0, 0.0, 0.0], [2.0, 4.0, 6.0]])
+    np.testing.assert_array_equal(subdivide(points, np.array([[0, 1]]))[2], [1.0, 2.0, 3.0])
+
+
+def test_the_head_model_is_consistent() -> None:
+    model = HeadModel.load()
+    coarse, fine = model.coarse, model.fine
+    assert model.identity.shape[1:] == model.expression.shape[1:] == coarse.vertices.shape
+    assert len(fine.vertices) == len(coarse.vertices) + len(model.coarse_edges)
+    np.testing.assert_allclose(fine.vertices, model.subdivide(coarse.vertices))
+    np.testing.assert_allclose(model.landmark_weights.sum(1), 1.0, atol=1e-6)
+    # A mirrored vertex lies at the mirrored place, and the mirror of the mirror is itself.
+    mirrored = fine.vertices[fine.mirror] * [-1.0, 1.0, 1.0]
+    assert np.linalg.norm(mirrored - fine.vertices, axis=1).max() < 0.3  # centimetres
+    assert (fine.mirror[fine.mirror] == np.arange(len(fine.mirror))).mean() > 0.999
+    assert coarse.mirror.max() < len(coarse.vertices)
+    swapped = {Part.LEFT_EYE: Part.RIGHT_EYE, Part.RIGHT_EYE: Part.LEFT_EYE}
+    for part in Part:
+        np.testing.assert_array_equal(
+            np.unique(fine.part[fine.mirror[fine.part == part]]), [swapped.get(part, part)]
+        )
+
+
+def test_zones_lie_where_their_names_say() -> None:
+    fine = HeadModel.load().fine
+    zones, (x, y, z) = fine.zones, fine.vertices.T
+    assert zones.ear.sum() > 200 and np.abs(x[zones.ear]).min() > 6.6
+    assert y[zones.scalp].max() == pytest.approx(y.max(), abs=0.1)
+    assert not (zones.scalp & (z > 14) & (y < 90)).any()  # no hair on the face
+    assert zones.neck_weight[y > 80].min() == 1.0 and zones.neck_weight[y < 60].max() == 0.0
+    nose_tip = np.argmax(np.where(zones.skin, z, -np.inf))
+    assert not (zones.mouth_bag | zones.ear_surround)[nose_tip]

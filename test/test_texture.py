@@ -1,0 +1,155 @@
+"""The shading kernel against a naive per-pixel version, and what its output must obey."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from opendr_facerot.filters import smoothstep
+from opendr_facerot.geometry import Intrinsics
+from opendr_facerot.geometry.mesh import MeshTopology
+from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.projection import facing
+from opendr_facerot.render.texture import SUPERSAMPLING, VertexAppearance, shade_view
+
+SIZE = 24
+CAMERA = Intrinsics(focal=40.0, cx=11.5, cy=11.5)
+
+
+def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexAppearance]:
+    """A bent quadrilateral in front of the camera, with random appearance."""
+    rng = np.random.default_rng(seed)
+    vertices = np.array(
+        [[-2.413, -2.207, 10.0], [2.511, -2.039, 13.0], [2.217, 2.331, 9.0], [-2.119, 2.523, 12.0]]
+    )
+    topology = MeshTopology(np.array([[0, 2, 1], [0, 3, 2]]), 4)
+    appearance = VertexAppearance(
+        foreground=rng.integers(0, 256, (30, 30, 3), dtype=np.uint8),
+        photo_xy=rng.uniform(0, 29, (4, 2)).astype(np.float32),
+        confidence=rng.uniform(0, 1, 4).astype(np.float32),
+        mirror_confidence=rng.uniform(0, 1, 4).astype(np.float32),
+        mirror_correction=rng.uniform(-0.5, 0.5, (4, 3)).astype(np.float32),
+        fill=rng.uniform(3, 5, (4, 3)).astype(np.float32),
+        source_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
+        visible=rng.uniform(0, 1, 4).astype(np.float32),
+    )
+    return vertices, topology, appearance
+
+
+MIRROR = np.array([1, 0, 3, 2])
+COVERAGE = np.array([1.0, 0.8, 0.6, 1.0])
+
+
+def naive_shading(
+    vertices: NDArray[np.float64], topology: MeshTopology, appearance: VertexAppearance
+) -> NDArray[np.float64]:
+    """Ray-cast every sample; no rasteriser, no kernel."""
+    normals = topology.vertex_normals(vertices)
+    ratio = appearance.source_cosine / np.maximum(facing(normals, vertices), 0.06)
+    confidence = np.maximum(
+        appearance.confidence, appearance.visible * smoothstep(0.5, 0.85, ratio)
+    )
+    photo = appearance.foreground.astype(float)
+
+    def sample(position: NDArray[np.floating]) -> NDArray[np.floating]:
+        x, y = np.clip(position, 0, 28.999)
+        c, r = int(x), int(y)
+        u, v = x - c, y - r
+        top = photo[r, c] * (1 - u) + photo[r, c + 1] * u
+        bottom = photo[r + 1, c] * (1 - u) + photo[r + 1, c + 1] * u
+        return top * (1 - v) + bottom * v
+
+    image = np.zeros((SIZE, SIZE, 4))
+    n = SUPERSAMPLING
+    for row in range(SIZE * n):
+        for column in range(SIZE * n):
+            x, y = (column + 0.5) / n - 0.5, (row + 0.5) / n - 0.5
+            ray = np.array([(x - CAMERA.cx) / CAMERA.focal, (y - CAMERA.cy) / CAMERA.focal, 1.0])
+            for face in topology.faces:
+                # ray * depth = weights @ corners, weights sum to 1
+                system = np.column_stack([vertices[face].T, -ray])
+                solution = np.linalg.solve(
+                    np.vstack([system, [1.0, 1.0, 1.0, 0.0]]), [0.0, 0.0, 0.0, 1.0]
+                )
+                weights = solution[:3]
+                if weights.min() < 0:
+                    continue
+
+                def at(values: NDArray[np.floating], w=weights, f=face) -> NDArray[np.floating]:  # type: ignore[no-untyped-def]
+                    return w @ values[f]
+
+                own = smoothstep(0.05, 0.6, at(confidence))
+                mirrored = (1 - own) * smoothstep(0.05, 0.6, at(appearance.mirror_confidence))
+                colour = own * sample(at(appearance.photo_xy))
+                colour += (
+                    mirrored
+                    * sample(at(appearance.photo_xy[MIRROR]))
+                    * np.exp(at(appearance.mirror_correction))
+                )
+                colour += (1 - own - mirrored) * np.exp(at(appearance.fill))
+                alpha = at(COVERAGE) / n**2
+                image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)
+                image[row // n, column // n, 3] += alpha
+                break
+    return image
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shading_agrees_with_ray_casting(seed: int) -> None:
+    vertices, topology, appearance = two_triangles(seed)
+    image, _ = shade_view(appearance, topology, MIRROR, COVERAGE, vertices, CAMERA, SIZE)
+    expected = naive_shading(vertices, topology, appearance)
+    np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)
+    np.testing.assert_allclose(image[..., :3], expected[..., :3], atol=0.1)
+
+
+def test_silhouettes_are_anti_aliased() -> None:
+    vertices, topology, appearance = two_triangles(0)
+    image, _ = shade_view(appearance, topology, MIRROR, np.ones(4), vertices, CAMERA, SIZE)
+    values = np.unique(image[..., 3].round(4))
+    assert set(values) <= {0.0, 0.25, 0.5, 0.75, 1.0} and len(values) == 5
+
+
+def test_what_is_turned_away_or_transparent_is_not_drawn() -> None:
+    vertices, topology, appearance = two_triangles(0)
+    away = MeshTopology(topology.faces[:, ::-1], 4)
+    for mesh, coverage in ((away, np.ones(4)), (topology, np.zeros(4))):
+        image, seen = shade_view(appearance, mesh, MIRROR, coverage, vertices, CAMERA, SIZE)
+        assert not image.any() and seen == 0.0
+
+
+@pytest.mark.parametrize(("confidence", "expected"), [(1.0, 1.0), (0.0, 0.0)])
+def test_seen_fraction_counts_the_photo_s_own_pixels(confidence: float, expected: float) -> None:
+    vertices, topology, appearance = two_triangles(0)
+    appearance.confidence[:] = confidence
+    appearance.visible[:] = 0.0
+    _, seen = shade_view(appearance, topology, MIRROR, np.ones(4), vertices, CAMERA, SIZE)
+    assert seen == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("rows", [1, 5, 64])
+def test_bands_cover_every_row_once(rows: int, threads: int) -> None:
+    visits = np.zeros(rows, int)
+
+    def count(first: int, last: int) -> None:
+        visits[first:last] += 1
+
+    run_bands(count, rows, threads)
+    assert (visits == 1).all()
+
+
+def test_a_kernel_s_error_reaches_the_caller() -> None:
+    def fail(first: int, last: int) -> None:
+        raise RuntimeError(f"rows {first} to {last}")
+
+    with pytest.raises(RuntimeError, match="rows 0 to"):
+        run_bands(fail, 10, 2)
+
+
+def test_the_camera_turns_pixels_into_rays() -> None:
+    point = np.array([[math.tan(0.1) * 10, 0.0, 10.0]])
+    assert CAMERA.project(point)[0, 0] == pytest.approx(11.5 + 40 * math.tan(0.1))
