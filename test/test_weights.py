@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -336,7 +337,7 @@ def test_installed_file_of_wrong_content(component: Component, own_copy: Path) -
         {"faces": np.zeros((2, 3))},
         {"faces": np.zeros((0, 3), np.int32)},
     ):
-        save_file(dict(arrays), path, {"layout": layout})
+        save_file(dict(arrays), path, {"opendr_facerot": json.dumps({"layout": layout})})
         with pytest.raises(WeightsError, match="facerot weights import") as caught:
             installed_weights(own_copy)
         assert str(path) in str(caught.value)

@@ -25,7 +25,7 @@ from opendr_facerot.weights.manifest import COMPONENTS, Component, Part
 from opendr_facerot.weights.store import InstalledComponent
 
 _SEPARATE_PARTS = {  # of 3DDFA's face model: how many files of each, and their published names
-    Part.MEAN: (2, "u_shp.npy and u_exp.npy"),
+    Part.MEAN: (2, "both u_shp.npy and u_exp.npy"),
     Part.SHAPE_BASIS: (1, "w_shp_sim.npy"),
     Part.EXPRESSION_BASIS: (1, "w_exp_sim.npy"),
     Part.KEYPOINTS: (1, "keypoints_sim.npy"),

@@ -104,7 +104,7 @@ def installed_weights(root: str | os.PathLike[str] | None = None) -> RotateAndRe
         model = model_without_faces(found[part].tensors)
     with _blamed_on(folder, Component.FACES) as part:
         if found[part].tensors.keys() != {"faces"} or not len(found[part].tensors["faces"]):
-            raise ValueError(f"it holds no triangles, but {sorted(found[part].tensors)}")
+            raise ValueError(f"it holds no triangles (entries: {sorted(found[part].tensors)})")
         model = replace(model, faces=found[part].tensors["faces"])
     with _blamed_on(folder, Component.GENERATOR) as part:
         check_state(found[part].tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from safetensors.numpy import save_file as save_arrays_file
 from opendr_facerot.errors import WeightsError
 from opendr_facerot.weights.manifest import COMPONENTS, Component
 
+_METADATA_KEY = "opendr_facerot"
 _SUBFOLDER = "rotate_and_render"
 _TORCH_COMPONENTS = (Component.NETWORK, Component.GENERATOR)
 
@@ -88,7 +90,8 @@ def read_metadata(root: Path, component: Component) -> dict[str, str]:
         WeightsError: It is missing or damaged.
     """
     with _opened(root, component) as file:
-        return dict(file.metadata() or {})
+        content = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
+        return {str(name): str(value) for name, value in content.items()}
 
 
 def read_component(root: Path, component: Component) -> InstalledComponent:
@@ -116,14 +119,15 @@ def _opened(root: Path, component: Component) -> Iterator[Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{path} is damaged ({error}): install it again with 'facerot weights import'"
         ) from error
 
 
 def _save(component: Component, content: InstalledComponent, path: Path) -> None:
-    metadata = dict(content.metadata)
+    # In one entry, because safetensors writes several in random order: equal sets, equal files.
+    metadata = {_METADATA_KEY: json.dumps(dict(content.metadata), sort_keys=True)}
     if component in _TORCH_COMPONENTS:
         from safetensors.torch import save_file
 
