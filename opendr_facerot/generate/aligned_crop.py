@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from opendr_facerot.errors import ImageError
 from opendr_facerot.geometry import fit_similarity
 
 ARCFACE_TEMPLATE = np.array(
@@ -67,9 +68,13 @@ def aligned_crop(image: NDArray[np.uint8], landmarks5: ArrayLike) -> NDArray[np.
         ``(224, 224, 3)`` uint8, bilinear, black outside the image.
 
     Raises:
-        ValueError: The landmarks have another shape or all coincide.
+        ImageError: The landmarks have another shape, are not finite or all coincide.
     """
+    points = np.asarray(landmarks5, np.float64)
+    if points.shape != (5, 2) or not np.isfinite(points).all() or np.ptp(points, axis=0).max() == 0:
+        raise ImageError(
+            f"the landmarks {points.tolist()} define no face: give five different points (x, y)"
+        )
     template = ARCFACE_TEMPLATE * (CROP_SIZE / 112)
-    matrix = fit_similarity(landmarks5, template).matrix
-    crop = cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
-    return np.asarray(crop, np.uint8)
+    matrix = fit_similarity(points, template).matrix
+    return cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)

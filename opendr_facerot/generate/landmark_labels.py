@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
-from opendr_facerot.errors import SettingsError
+from opendr_facerot.errors import ImageError, SettingsError
 
 LINES: tuple[tuple[int, ...], ...] = (
     (7, 8, 9),
@@ -62,8 +62,13 @@ def sample_line(points: ArrayLike, count: int) -> NDArray[np.float64]:
 
     Returns:
         ``(count, 2)`` float64, or ``(0, 2)`` where fewer than two control points remain.
+
+    Raises:
+        ImageError: The points have another shape.
     """
     control = np.asarray(points, np.float64)
+    if control.ndim != 2 or control.shape[0] < 1 or control.shape[1] != 2:
+        raise ImageError(f"control points have shape {control.shape}: give (N, 2), N at least 1")
     chords = np.linalg.norm(np.diff(control, axis=0), axis=1)
     control = control[np.r_[True, chords >= _MIN_SPACING]]
     segments = len(control) - 1
@@ -94,7 +99,7 @@ def line_heat_maps(landmarks68: ArrayLike, size: int, sigma: float) -> NDArray[n
 
     Raises:
         SettingsError: ``size`` or ``sigma`` is out of range.
-        ValueError: The landmarks have another shape or are not finite.
+        ImageError: The landmarks have another shape or are not finite.
     """
     if size < 1:
         raise SettingsError(f"label size is {size}: give at least 1 pixel")
@@ -130,10 +135,10 @@ def label_from_heat_maps(
 def _checked(landmarks68: ArrayLike) -> NDArray[np.float64]:
     landmarks = np.asarray(landmarks68, np.float64)
     if landmarks.ndim != 2 or landmarks.shape[0] != 68 or landmarks.shape[1] not in (2, 3):
-        raise ValueError(f"landmarks have shape {landmarks.shape}: give (68, 2) or (68, 3)")
+        raise ImageError(f"landmarks have shape {landmarks.shape}: give (68, 2) or (68, 3)")
     if not np.isfinite(landmarks[:, :2]).all():
         bad = np.flatnonzero(~np.isfinite(landmarks[:, :2]).all(axis=1))
-        raise ValueError(f"landmarks {bad.tolist()} are not finite")
+        raise ImageError(f"landmarks {bad.tolist()} are not finite")
     return landmarks[:, :2]
 
 
