@@ -107,7 +107,7 @@ def _find_boxes(vertices, faces, image_size, first, last, boxes):  # type: ignor
         px1, py1 = _in_pixels(x1, size), _in_pixels(y1, size)
         px2, py2 = _in_pixels(x2, size), _in_pixels(y2, size)
         determinant = px2 * (py0 - py1) + px0 * (py1 - py2) + px1 * (py2 - py0)
-        if determinant == 0.0 or not np.isfinite(px0 + px1 + px2 + py0 + py1 + py2):
+        if determinant == 0.0 or not np.isfinite(np.float64(px0) + px1 + px2 + py0 + py1 + py2):
             continue
         side = max(high_x - low_x, high_y - low_y)
         area2 = (np.float64(x1) - x0) * (np.float64(y2) - y0) - (np.float64(x2) - x0) * (

@@ -10,7 +10,7 @@ Rules (those of Kato et al., "Neural 3D Mesh Renderer", CVPR 2018)
     Clockwise triangles (seen with y up) are culled. A pixel is covered when its centre is inside
     or on an edge. Depth is interpolated harmonically, 1 / sum(w_k / z_k), and must lie strictly
     between near and far. The nearest triangle wins, the lowest face index among equals.
-    Triangles without area, or with a coordinate that is not a number, are never drawn.
+    Triangles without area, or with an x or y that is not a finite number, are never drawn.
     All arithmetic is IEEE float32 without fused multiply-add.
 """
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +71,8 @@ def rasterize(
         far: Fragments at this depth or farther are not drawn.
         backend: ``"cpu"`` (Numba, threaded), ``"torch"`` (any torch device), ``"neural_renderer"``
             (that CUDA package, where installed) or ``"reference"`` (NumPy; slow and simple).
-        device: Where ``"torch"`` and ``"neural_renderer"`` compute, e.g. ``"cuda:0"``.
+        device: Where the backend computes: ``"cpu"``, or for ``"torch"`` and
+            ``"neural_renderer"`` also e.g. ``"cuda:0"``.
 
     Raises:
         DeviceError: The backend or the device does not exist here.
@@ -81,14 +83,15 @@ def rasterize(
         raise SettingsError(f"image_size is {image_size}: give at least 1 pixel")
     if not 0.0 <= near < far:
         raise SettingsError(f"near {near} and far {far}: give 0 <= near < far")
-    mesh = np.ascontiguousarray(vertices, np.float32)
+    # Numba would compile again for arrays that cannot be written to.
+    mesh = np.require(vertices, np.float32, ["C", "W"])
     triangles = np.asarray(faces)
     if mesh.ndim not in (2, 3) or mesh.shape[-1] != 3:
         raise ValueError(f"vertices have shape {mesh.shape}: expected (V, 3) or (B, V, 3)")
     check_faces(triangles, mesh.shape[-2])
-    fragments = _backend(backend).rasterize(
-        mesh.reshape(-1, *mesh.shape[-2:]),
-        np.ascontiguousarray(triangles, np.int32),
+    fragments = _backend(backend, device).rasterize(
+        mesh if mesh.ndim == 3 else mesh[None],
+        np.require(triangles, np.int32, ["C", "W"]),
         image_size,
         near=near,
         far=far,
@@ -128,10 +131,15 @@ def check_faces(faces: NDArray[np.integer], vertex_count: int) -> None:
         )
 
 
-def _backend(name: str):  # type: ignore[no-untyped-def]
+def _backend(name: str, device: str) -> ModuleType:
     if name not in available_backends():
         problem = "is not installed" if name in _MODULES else "does not exist"
         raise DeviceError(
             f"render backend {name!r} {problem}: choose from {', '.join(available_backends())}"
+        )
+    if name not in _PACKAGES and device != "cpu":
+        raise DeviceError(
+            f"render backend {name!r} computes on the CPU, not on {device!r}: "
+            "use the 'torch' backend there"
         )
     return import_module(_MODULES[name])

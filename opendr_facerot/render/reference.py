@@ -32,7 +32,7 @@ def rasterize(
         for b, mesh in enumerate(vertices):
             for f, face in enumerate(faces):
                 triangle = mesh[face]
-                if _clockwise(triangle):
+                if _clockwise(triangle) or not _has_area(triangle, image_size):
                     continue
                 yi, xi = np.nonzero(_covered(triangle, centres))
                 weights = barycentric_weights(triangle, xi, yi, image_size)
@@ -62,17 +62,14 @@ def inverse_matrix(triangles: NDArray[np.float32], image_size: int) -> NDArray[n
         ``(..., 3, 3)`` float32: the inverse of the matrix whose columns are the vertices (x, y, 1)
         in pixels, as adjugate over determinant; not finite for a triangle without area.
     """
-    size = np.float32(image_size)
-    pixels = np.float32(0.5) * (triangles[..., :2] * size + size - np.float32(1.0))
-    (x0, x1, x2), (y0, y1, y2) = np.moveaxis(pixels, (-1, -2), (0, 1))
+    x0, x1, x2, y0, y1, y2 = _in_pixels(triangles, image_size)
     adjugate = np.stack(
         [y1 - y2, x2 - x1, x1 * y2 - x2 * y1]
         + [y2 - y0, x0 - x2, x2 * y0 - x0 * y2]
         + [y0 - y1, x1 - x0, x0 * y1 - x1 * y0],
         axis=-1,
     )
-    determinant = x2 * (y0 - y1) + x0 * (y1 - y2) + x1 * (y2 - y0)
-    inverse = adjugate / determinant[..., None]
+    inverse = adjugate / _determinant(triangles, image_size)[..., None]
     return np.asarray(inverse.reshape(*inverse.shape[:-1], 3, 3))
 
 
@@ -103,6 +100,24 @@ def interpolated_depth(weights: NDArray[np.float32], z: NDArray[np.float32]) -> 
     """Depth ``(...)`` at weights ``(..., 3)`` between vertices of depth ``(..., 3)``."""
     share = weights / z
     return np.asarray(np.float32(1.0) / (share[..., 0] + share[..., 1] + share[..., 2]))
+
+
+def _in_pixels(triangles: NDArray[np.float32], image_size: int) -> NDArray[np.float32]:
+    """The three x, then the three y, ``(6, ...)``, in pixels from the bottom left one's centre."""
+    size = np.float32(image_size)
+    pixels = np.float32(0.5) * (triangles[..., :2] * size + size - np.float32(1.0))
+    return np.moveaxis(pixels, (-1, -2), (0, 1)).reshape(6, *triangles.shape[:-2])
+
+
+def _determinant(triangles: NDArray[np.float32], image_size: int) -> NDArray[np.float32]:
+    """Twice the area ``(...)`` in pixels."""
+    x0, x1, x2, y0, y1, y2 = _in_pixels(triangles, image_size)
+    return np.asarray(x2 * (y0 - y1) + x0 * (y1 - y2) + x1 * (y2 - y0))
+
+
+def _has_area(triangle: NDArray[np.float32], image_size: int) -> bool:
+    finite = np.isfinite(_in_pixels(triangle, image_size)).all()
+    return bool(finite and _determinant(triangle, image_size) != 0.0)
 
 
 def _clockwise(triangle: NDArray[np.float32]) -> bool:

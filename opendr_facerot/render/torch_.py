@@ -102,25 +102,30 @@ def rasterize_tensors(
         pixel = first_pixel.index_select(0, index) + (image_size - 1 - row) * image_size + column
         nearest.scatter_reduce_(0, pixel, key, "amin")
 
-    hit = torch.nonzero(nearest != _EMPTY).squeeze(1)
-    key = nearest.index_select(0, hit)
-    winner = key & 0xFFFFFFFF
-    mesh, pixel = hit // pixel_count, hit % pixel_count
-    chosen = faces.long().index_select(0, winner) + (mesh * vertices.shape[1])[:, None]
-    triangles = vertices.flatten(0, 1).index_select(0, chosen.flatten()).reshape(-1, 3, 3)
-    weights = _barycentric_weights(
-        _inverse_matrix(triangles.permute(2, 1, 0), image_size),
-        pixel % image_size,
-        image_size - 1 - pixel // image_size,
-    )
-    face_index = torch.full_like(nearest, -1, dtype=torch.int32)
-    face_index.index_copy_(0, hit, winner.int())
-    barycentric = torch.zeros((batch * pixel_count, 3), device=device)
-    barycentric.index_copy_(0, hit, weights.T)
-    depth = torch.full((batch * pixel_count,), far, device=device)
-    depth.index_copy_(0, hit, (key >> 32).int().view(torch.float32))
+    drawn = nearest != _EMPTY
+    face_index = torch.where(drawn, nearest & 0xFFFFFFFF, -1).int()
+    depth = torch.where(drawn, (nearest >> 32).int().view(torch.float32), far)
     shape = (batch, image_size, image_size)
-    return face_index.reshape(shape), barycentric.reshape(*shape, 3), depth.reshape(shape)
+    face_index, depth = face_index.reshape(shape), depth.reshape(shape)
+    return face_index, barycentric_at(face_index, vertices, faces), depth
+
+
+def barycentric_at(face_index: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
+    """Barycentric weights ``(B, R, R, 3)`` of the pixel centres in the faces they see.
+
+    Args:
+        face_index: ``(B, R, R)`` int32, -1 where there is no face: the weights are 0 there.
+        vertices: ``(B, V, 3)`` float32.
+        faces: ``(F, 3)`` integers.
+    """
+    image_size = face_index.shape[-1]
+    mesh, row, column = torch.nonzero(face_index >= 0).unbind(1)
+    chosen = faces.long().index_select(0, face_index[mesh, row, column].long())
+    corners = vertices[mesh[:, None], chosen].permute(2, 1, 0)
+    inverse = _inverse_matrix(corners, image_size)
+    weights = torch.zeros((*face_index.shape, 3), device=face_index.device)
+    weights[mesh, row, column] = _barycentric_weights(inverse, column, image_size - 1 - row).T
+    return weights
 
 
 # Below, ``corners`` are (3 coordinates, 3 vertices, N triangles): whole rows are contiguous.
