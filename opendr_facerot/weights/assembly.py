@@ -92,13 +92,10 @@ def _whitening(found: Found) -> InstalledComponent:
 
 
 def _generator(found: Found) -> InstalledComponent:
-    from opendr_facerot.weights.generator_state import canonical_state
+    from opendr_facerot.weights.generator_state import checked_generator_state
 
-    entries = found.piece.arrays
     with _blamed_on(found):
-        state = canonical_state(
-            {k: v.float() if v.is_floating_point() else v for k, v in entries.items()}
-        )
+        state = checked_generator_state(found.piece.arrays)
     return _component(Component.GENERATOR, state, [found])
 
 

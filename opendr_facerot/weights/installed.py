@@ -82,7 +82,7 @@ def installed_weights(root: str | os.PathLike[str] | None = None) -> RotateAndRe
             of different origins do not go together; the message names the file and the remedy.
     """
     from opendr_facerot.reconstruct.mobilenet_v1 import check_state_dict
-    from opendr_facerot.weights.generator_state import check_state
+    from opendr_facerot.weights.generator_state import checked_generator_state
 
     folder = weights_root(root)
     if folder.is_file():
@@ -107,13 +107,13 @@ def installed_weights(root: str | os.PathLike[str] | None = None) -> RotateAndRe
             raise ValueError(f"it holds no triangles (entries: {sorted(found[part].tensors)})")
         model = replace(model, faces=found[part].tensors["faces"])
     with _blamed_on(folder, Component.GENERATOR) as part:
-        check_state(found[part].tensors)
+        generator = checked_generator_state(found[part].tensors)
     return RotateAndRenderWeights(
         network=dict(found[Component.NETWORK].tensors),
         whitening=whitening,
         convention=convention_of(layouts[Component.NETWORK]),
         model=model,
-        generator=dict(found[Component.GENERATOR].tensors),
+        generator=generator,
     )
 
 

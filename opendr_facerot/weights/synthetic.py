@@ -24,7 +24,7 @@ from opendr_facerot.reconstruct.bfm import SHAPE_MODES, MorphableModel, alignmen
 from opendr_facerot.reconstruct.face_parameters import CROP_SIZE, PARAMETER_COUNT, Whitening
 from opendr_facerot.reconstruct.mobilenet_v1 import MobileNetV1
 from opendr_facerot.weights.contents import Layout
-from opendr_facerot.weights.generator_state import canonical_state
+from opendr_facerot.weights.generator_state import unaliased_state
 from opendr_facerot.weights.installed import weights_status
 from opendr_facerot.weights.manifest import Component
 from opendr_facerot.weights.store import InstalledComponent, weights_root, write_components
@@ -77,7 +77,7 @@ def write_synthetic(root: str | os.PathLike[str] | None = None, *, seed: int = 0
         Component.WHITENING: vars(whitening),
         Component.MODEL: arrays,
         Component.FACES: {"faces": model.faces},
-        Component.GENERATOR: canonical_state(synthetic_generator(seed).state_dict()),
+        Component.GENERATOR: unaliased_state(synthetic_generator(seed)),
     }
     write_components(
         folder,
