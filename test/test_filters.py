@@ -3,6 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from opendr_facerot.filters import disc, guided_filter, pull_push, sample_bilinear, smoothstep
 
@@ -32,7 +33,9 @@ def test_bilinear_samples_follow_the_formula() -> None:
     # cv2.remap rounds positions to 1/32 pixel.
     np.testing.assert_allclose(sample_bilinear(image, points), expected, atol=1 / 24)
     assert sample_bilinear(image, np.zeros((0, 2))).shape == (0, 3)
-    np.testing.assert_array_equal(sample_bilinear(image, np.array([[-50.0, 99.0]]))[0], image[19, 0])
+    np.testing.assert_array_equal(
+        sample_bilinear(image, np.array([[-50.0, 99.0]]))[0], image[19, 0]
+    )
 
 
 def test_guided_filter_against_a_naive_loop() -> None:
@@ -40,7 +43,7 @@ def test_guided_filter_against_a_naive_loop() -> None:
     guide, image = rng.random((2, 12, 14)).astype(np.float32)
     radius, epsilon = 2, 1e-2
 
-    def mean(values: np.ndarray) -> np.ndarray:
+    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         padded = np.pad(values, radius, mode="edge")
         side = 2 * radius + 1
         return np.array(
@@ -63,7 +66,8 @@ def test_pull_push_keeps_what_is_known_and_fills_the_rest() -> None:
     filled = pull_push(image * known[..., None], known)
     np.testing.assert_array_equal(filled[known == 1], image[known == 1])
     hole = filled[known == 0]
-    assert hole.min() >= 50 - 1e-3 and hole.max() <= 200 + 1e-3
+    assert hole.min() >= 50 - 1e-3
+    assert hole.max() <= 200 + 1e-3
     assert filled[32, 28, 0] > 130 > 120 > filled[32, 52, 0]  # each side continues its own colour
 
 

@@ -23,7 +23,8 @@ angles = st.floats(-1.5, 1.5)
 
 def test_positive_yaw_turns_the_nose_to_image_right() -> None:
     x, y, _ = rotation_from_euler(yaw=0.5) @ NOSE
-    assert x == pytest.approx(math.sin(0.5)) and y == 0.0
+    assert x == pytest.approx(math.sin(0.5))
+    assert y == 0.0
 
 
 def test_positive_pitch_looks_down() -> None:

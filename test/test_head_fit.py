@@ -33,7 +33,7 @@ def landmarks_of(
 @pytest.mark.parametrize("yaw_deg", [-60, -30, 0, 30, 60])
 @pytest.mark.parametrize("pitch_deg", [-20, 0, 20])
 def test_pose_of_a_known_head(yaw_deg: float, pitch_deg: float) -> None:
-    truth = tuple(math.radians(a) for a in (yaw_deg, pitch_deg, 8.0))
+    truth = (math.radians(yaw_deg), math.radians(pitch_deg), 0.14)
     landmarks, _ = landmarks_of(truth, (0.0, 0.0, 70.0))
     fit = fit_head(HeadModel.load(), landmarks, CAMERA)
     assert np.degrees(fit.angles) == pytest.approx(np.degrees(truth), abs=3.0)
@@ -52,7 +52,8 @@ def test_fitted_landmarks_land_on_their_pixels() -> None:
     fit = fit_head(model, landmarks, CAMERA)
     pixels = CAMERA.project(model.landmarks(fit.vertices))
     error = np.linalg.norm(pixels - landmarks[:, :2], axis=1)
-    assert error.mean() < 0.35 and fit.residual < 4.0  # of a face that is 170 pixels high
+    assert error.mean() < 0.35
+    assert fit.residual < 4.0
 
 
 def test_shape_and_distance_of_a_known_head() -> None:
@@ -71,5 +72,6 @@ def test_expressions_stay_within_their_range() -> None:
     landmarks, _ = landmarks_of((0.0, 0.0, 0.0), (0.0, 0.0, 70.0))
     landmarks[200:260, 1] += 40.0  # a mouth torn open beyond what faces can do
     fit = fit_head(HeadModel.load(), landmarks, CAMERA)
-    assert fit.expression.min() >= -0.15 and fit.expression.max() <= 1.1
+    assert fit.expression.min() >= -0.15
+    assert fit.expression.max() <= 1.1
     assert np.isfinite(fit.vertices).all()

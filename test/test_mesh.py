@@ -95,9 +95,11 @@ def test_the_head_model_is_consistent() -> None:
 def test_zones_lie_where_their_names_say() -> None:
     fine = HeadModel.load().fine
     zones, (x, y, z) = fine.zones, fine.vertices.T
-    assert zones.ear.sum() > 200 and np.abs(x[zones.ear]).min() > 6.6
+    assert zones.ear.sum() > 200
+    assert np.abs(x[zones.ear]).min() > 6.6
     assert y[zones.scalp].max() == pytest.approx(y.max(), abs=0.1)
     assert not (zones.scalp & (z > 14) & (y < 90)).any()  # no hair on the face
-    assert zones.neck_weight[y > 80].min() == 1.0 and zones.neck_weight[y < 60].max() == 0.0
+    assert zones.neck_weight[y > 80].min() == 1.0
+    assert zones.neck_weight[y < 60].max() == 0.0
     nose_tip = np.argmax(np.where(zones.skin, z, -np.inf))
     assert not (zones.mouth_bag | zones.ear_surround)[nose_tip]

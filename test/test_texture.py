@@ -110,7 +110,8 @@ def test_silhouettes_are_anti_aliased() -> None:
     vertices, topology, appearance = two_triangles(0)
     image, _ = shade_view(appearance, topology, MIRROR, np.ones(4), vertices, CAMERA, SIZE)
     values = np.unique(image[..., 3].round(4))
-    assert set(values) <= {0.0, 0.25, 0.5, 0.75, 1.0} and len(values) == 5
+    assert set(values) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert len(values) == 5
 
 
 def test_what_is_turned_away_or_transparent_is_not_drawn() -> None:
@@ -118,7 +119,8 @@ def test_what_is_turned_away_or_transparent_is_not_drawn() -> None:
     away = MeshTopology(topology.faces[:, ::-1], 4)
     for mesh, coverage in ((away, np.ones(4)), (topology, np.zeros(4))):
         image, seen = shade_view(appearance, mesh, MIRROR, coverage, vertices, CAMERA, SIZE)
-        assert not image.any() and seen == 0.0
+        assert not image.any()
+        assert seen == 0.0
 
 
 @pytest.mark.parametrize(("confidence", "expected"), [(1.0, 1.0), (0.0, 0.0)])

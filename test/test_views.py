@@ -11,13 +11,12 @@ from opendr_facerot.views import View, view_grid, view_pairs
 
 
 def test_grid_runs_through_the_yaws_first() -> None:
-    views = view_grid(yaw=(-30, 30), pitch=(0, 10), degrees=True)
-    assert [(round(math.degrees(v.yaw)), round(math.degrees(v.pitch))) for v in views] == [
-        (-30, 0),
-        (30, 0),
-        (-30, 10),
-        (30, 10),
-    ]  # fmt: skip
+    assert view_grid(yaw=(-30, 30), pitch=(0, 10), degrees=True) == [
+        View(math.radians(-30), 0.0),
+        View(math.radians(30), 0.0),
+        View(math.radians(-30), math.radians(10)),
+        View(math.radians(30), math.radians(10)),
+    ]
 
 
 def test_angles_are_not_rounded() -> None:
