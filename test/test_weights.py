@@ -345,6 +345,13 @@ def test_installed_file_of_wrong_content(component: Component, own_copy: Path) -
         assert str(path) in str(caught.value)
 
 
+def test_file_of_unknown_origin(own_copy: Path) -> None:
+    path = component_path(own_copy, Component.WHITENING)
+    save_file(load_file(path), path)
+    with pytest.raises(WeightsError, match="is damaged"):
+        installed_weights(own_copy)
+
+
 def test_origins_that_do_not_go_together(own_copy: Path, tmp_path: Path) -> None:
     second = files.write_3ddfa_v2(tmp_path / "3ddfa_v2")
     import_weights([second / "mb1_120x120.pth"], own_copy)
@@ -390,7 +397,7 @@ def test_command_line(originals: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "head: ready" in listing
     assert "rotate_and_render: not ready" in listing
     assert "generator: missing (CC-BY-4.0)\n    import latest_net_G.pth in" in listing
-    assert "morphable model: missing (research only" in listing
+    assert "morphable model: missing (Basel Face Model: research only" in listing
     said = run("import", str(originals), "--allow-modified")
     assert "installed 3DDFA network from phase1_wpdc_vdc.pth.tar" in said
     assert "pncc_code.npy" in said.split("not needed: ")[1].splitlines()[0]

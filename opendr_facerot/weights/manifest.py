@@ -46,7 +46,7 @@ class ComponentInfo:
     source: str
 
 
-_RESEARCH_ONLY = "research only, non-commercial (Basel Face Model)"
+_RESEARCH_ONLY = "Basel Face Model: research only, non-commercial"
 
 COMPONENTS = {
     Component.NETWORK: ComponentInfo(

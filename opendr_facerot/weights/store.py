@@ -90,7 +90,7 @@ def read_metadata(root: Path, component: Component) -> dict[str, str]:
         WeightsError: It is missing or damaged.
     """
     with _opened(root, component) as file:
-        content = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
+        content = json.loads((file.metadata() or {}).get(_METADATA_KEY, ""))
         return {str(name): str(value) for name, value in content.items()}
 
 
