@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 import opendr_facerot as facerot
 from opendr_facerot.assets import manifest, verify_assets
-from opendr_facerot.gallery import view_filename
+from opendr_facerot.gallery import faces_montage, view_filename
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.loading import pipeline_names
 from opendr_facerot.render.rasterize import available_backends
-from opendr_facerot.rotator import Background, FaceRotator, RotatedFace
+from opendr_facerot.rotator import Background, FaceRotator, FittedFace, RotatedFace
 from opendr_facerot.views import View, view_grid, view_pairs
 
 _DEFAULT_YAW_DEG = (-60.0, -30.0, 0.0, 30.0, 60.0)
@@ -75,6 +75,9 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it does not exist"
     )
+    parser.add_argument(
+        "--montage", action="store_true", help="also write <photo>_montage.png with all its views"
+    )
     parser.add_argument("--size", type=int, default=256, help="side, 64 to 1024 (default: 256)")
     parser.add_argument(
         "--background", type=_background, default="plate", metavar="WHAT",
@@ -114,7 +117,7 @@ def _rotate(options: argparse.Namespace) -> int:
     with tqdm(total=total, unit="view", disable=True if total < _QUIET_BELOW else None) as bar:
         for photo in options.photos:
             try:
-                _rotate_photo(rotator, photo, views, options.output, bar)
+                _rotate_photo(rotator, photo, views, options.output, options.montage, bar)
             except facerot.FacerotError as error:
                 failures += 1
                 bar.total = (bar.total or 0) - len(views)
@@ -124,18 +127,32 @@ def _rotate(options: argparse.Namespace) -> int:
 
 
 def _rotate_photo(
-    rotator: FaceRotator, photo: Path, views: Sequence[View], folder: Path, bar: tqdm[Any]
+    rotator: FaceRotator,
+    photo: Path,
+    views: Sequence[View],
+    folder: Path,
+    with_montage: bool,
+    bar: tqdm[Any],
 ) -> None:
-    faces = rotator.fit(read_image(photo))
+    image = read_image(photo)
+    faces = rotator.fit(image)
+    done: list[tuple[FittedFace, list[RotatedFace]]] = []
     bar.total = (bar.total or 0) + (len(faces) - 1) * len(views)
     for index, face in enumerate(faces):
         if face.flags:
             tqdm.write(f"{photo}: face {index}: {', '.join(face.flags)}", file=sys.stderr)
+        done.append((face, []))
         for rotated in rotator.render(face, views):
+            if with_montage:
+                done[-1][1].append(rotated)
             path = folder / view_filename(photo.stem, index, rotated.view)
             write_image(path, _pixels(rotated))
             tqdm.write(str(path))
             bar.update()
+    if with_montage:
+        path = folder / f"{photo.stem}_montage.png"
+        write_image(path, faces_montage(image, done))
+        tqdm.write(str(path))
 
 
 def _pixels(rotated: RotatedFace) -> NDArray[np.uint8]:
