@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from opendr_facerot.render.bands import run_bands
-from opendr_facerot.render.pixel_bounds import MARGIN, MAX_SIDE, MIN_SIDE, PIXEL_SLACK, THIN
+from opendr_facerot.render.pixel_bounds import BOUNDS
 from opendr_facerot.render.reference import Planes, pixel_centres
 
 _BIN_ROWS = 16
@@ -57,7 +57,7 @@ def _rasterize_mesh(
     bins = -(-image_size // _BIN_ROWS)
 
     def find(first: int, last: int) -> None:
-        _find_boxes(mesh, faces, image_size, first, last, boxes)
+        _find_boxes(mesh, faces, image_size, BOUNDS, first, last, boxes)
 
     def draw(first: int, last: int) -> None:
         _draw_bins(mesh, faces, boxes, starts, members, centres, near, far, first, last, *out)
@@ -74,21 +74,23 @@ def _in_pixels(coordinate, size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _first_pixel(coordinate, size):  # type: ignore[no-untyped-def]
+def _first_pixel(coordinate, size, slack):  # type: ignore[no-untyped-def]
     """The lowest pixel whose centre may lie at ``coordinate`` or above."""
-    pixel = np.ceil((coordinate * size + (size - 1.0)) * 0.5 - PIXEL_SLACK)
+    pixel = np.ceil((coordinate * size + (size - 1.0)) * 0.5 - slack)
     return np.int32(min(max(pixel, 0.0), size))
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _last_pixel(coordinate, size):  # type: ignore[no-untyped-def]
+def _last_pixel(coordinate, size, slack):  # type: ignore[no-untyped-def]
     """The highest pixel whose centre may lie at ``coordinate`` or below."""
-    pixel = np.floor((coordinate * size + (size - 1.0)) * 0.5 + PIXEL_SLACK)
+    pixel = np.floor((coordinate * size + (size - 1.0)) * 0.5 + slack)
     return np.int32(min(max(pixel, -1.0), size - 1.0))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _find_boxes(vertices, faces, image_size, first, last, boxes):  # type: ignore[no-untyped-def]
+def _find_boxes(  # type: ignore[no-untyped-def]
+    vertices, faces, image_size, bounds, first, last, boxes
+):
     """Pixels that each face can cover: first and last column, first and last row from the bottom.
 
     Faces that cover none get a last row below their first row.
@@ -113,15 +115,15 @@ def _find_boxes(vertices, faces, image_size, first, last, boxes):  # type: ignor
         area2 = (np.float64(x1) - x0) * (np.float64(y2) - y0) - (np.float64(x2) - x0) * (
             np.float64(y1) - y0
         )
-        if area2 < THIN * side * side or not MIN_SIDE < side < MAX_SIDE:
+        if area2 < bounds.thin * side * side or not bounds.min_side < side < bounds.max_side:
             boxes[f] = 0, image_size - 1, 0, image_size - 1
             continue
-        margin = MARGIN * side * side * side / area2
-        boxes[f, 0] = _first_pixel(low_x - margin, extent)
-        boxes[f, 1] = _last_pixel(high_x + margin, extent)
+        margin = bounds.margin * side * side * side / area2
+        boxes[f, 0] = _first_pixel(low_x - margin, extent, bounds.slack)
+        boxes[f, 1] = _last_pixel(high_x + margin, extent, bounds.slack)
         if boxes[f, 1] >= boxes[f, 0]:
-            boxes[f, 2] = _first_pixel(low_y - margin, extent)
-            boxes[f, 3] = _last_pixel(high_y + margin, extent)
+            boxes[f, 2] = _first_pixel(low_y - margin, extent, bounds.slack)
+            boxes[f, 3] = _last_pixel(high_y + margin, extent, bounds.slack)
 
 
 @njit(nogil=True, cache=True)

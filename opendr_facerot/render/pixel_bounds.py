@@ -9,16 +9,29 @@ centre lies within 36 u L^3 / A of the triangle's box, as long as A, twice the a
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 _UNIT_ROUNDOFF = 2.0**-24
 
-MARGIN = 40.0 * _UNIT_ROUNDOFF
-"""The box grows by ``MARGIN * L**3 / A`` on each side."""
 
-THIN = 64.0 * _UNIT_ROUNDOFF
-"""A triangle has no useful box where ``A < THIN * L**2``."""
+class PixelBounds(NamedTuple):
+    """Constants of the bound; a tuple, which Numba's kernels take as an argument.
 
-MIN_SIDE, MAX_SIDE = 1e-12, 1e15
-"""It has none either when L is outside this range: products may leave float32's."""
+    Kernels must not read them as globals: Numba's cache does not notice that another file changed.
 
-PIXEL_SLACK = 1e-3
-"""Pixels; covers the rounding of the pixel centres."""
+    Attributes:
+        margin: The box grows by ``margin * L**3 / A`` on each side.
+        thin: A triangle has no useful box where ``A < thin * L**2``.
+        min_side: Nor where L is smaller than this,
+        max_side: or larger: products of sides may leave float32's range.
+        slack: Pixels; covers the rounding of the pixel centres.
+    """
+
+    margin: float = 40.0 * _UNIT_ROUNDOFF
+    thin: float = 64.0 * _UNIT_ROUNDOFF
+    min_side: float = 1e-12
+    max_side: float = 1e15
+    slack: float = 1e-3
+
+
+BOUNDS = PixelBounds()

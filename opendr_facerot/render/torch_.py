@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opendr_facerot.errors import DeviceError
-from opendr_facerot.render.pixel_bounds import MARGIN, MAX_SIDE, MIN_SIDE, PIXEL_SLACK, THIN
+from opendr_facerot.render.pixel_bounds import BOUNDS
 from opendr_facerot.render.reference import Planes
 
 _CHUNK = 1 << 21  # pairs tested at once; about 100 bytes each
@@ -150,10 +150,11 @@ def _pixel_boxes(corners: Tensor, image_size: int) -> Tensor:
     side = (high - low).amax(0)
     (dx1, dy1), (dx2, dy2) = exact[:, 1] - exact[:, 0], exact[:, 2] - exact[:, 0]
     area2 = dx1 * dy2 - dx2 * dy1
-    thin = (area2 < THIN * side * side) | ~((side > MIN_SIDE) & (side < MAX_SIDE))
-    margin = torch.where(thin, torch.inf, MARGIN * side * side * side / area2)
-    first = (((low - margin) * image_size + (image_size - 1)) * 0.5 - PIXEL_SLACK).ceil()
-    last = (((high + margin) * image_size + (image_size - 1)) * 0.5 + PIXEL_SLACK).floor()
+    thin = area2 < BOUNDS.thin * side * side
+    thin |= ~((side > BOUNDS.min_side) & (side < BOUNDS.max_side))
+    margin = torch.where(thin, torch.inf, BOUNDS.margin * side * side * side / area2)
+    first = (((low - margin) * image_size + (image_size - 1)) * 0.5 - BOUNDS.slack).ceil()
+    last = (((high + margin) * image_size + (image_size - 1)) * 0.5 + BOUNDS.slack).floor()
     first = torch.where(drawn, first, torch.inf).clamp(0, image_size).int()
     last = torch.where(drawn, last, -torch.inf).clamp(-1, image_size - 1).int()
     return torch.stack([first[0], last[0], first[1], last[1]])
