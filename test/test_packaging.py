@@ -36,14 +36,13 @@ PYTHONS = ("3.10", "3.11", "3.12")
 DISTRIBUTION_OF_MODULE = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 DISTRIBUTION_OF_ROSDEP_KEY = {
     "python3-numpy": "numpy",
-    "python3-onnxruntime-pip": "onnxruntime",
     "python3-opencv": "opencv-python-headless",
     "python3-pil": "pillow",
     "python3-scipy": "scipy",
     "python3-tqdm": "tqdm",
     "python3-yaml": "pyyaml",
 }
-WITHOUT_ROSDEP_KEY = {"numba", "safetensors"}  # numba has one, but no package in Ubuntu 24.04
+WITHOUT_UBUNTU_PACKAGE = {"numba", "onnxruntime", "safetensors"}
 ROS_WITHOUT_WHEEL = {"launch", "launch_ros", "opendr_facerot_interfaces"}
 
 
@@ -119,7 +118,7 @@ def test_rosdep_keys_and_pip_requirements_name_the_same_packages(
     keys = {depend.name for depend in manifest(ROOT).exec_depends}
     python_keys = {key for key in keys if key.startswith("python3-")}
     from_rosdep = {DISTRIBUTION_OF_ROSDEP_KEY[key] for key in python_keys}
-    assert from_rosdep | WITHOUT_ROSDEP_KEY == names(setup_arguments["install_requires"])
+    assert from_rosdep | WITHOUT_UBUNTU_PACKAGE == names(setup_arguments["install_requires"])
 
     ros_keys = keys - python_keys - ROS_WITHOUT_WHEEL
     wheels = {f"ros-jazzy-{key.replace('_', '-')}" for key in ros_keys}
