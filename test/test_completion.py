@@ -1,0 +1,191 @@
+"""Silhouette and completion on made-up photos, where the right answer is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
+from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics
+from opendr_facerot.reconstruct.appearance import Appearance
+from opendr_facerot.reconstruct.head_model import HeadModel
+from opendr_facerot.reconstruct.silhouette import _march, fit_silhouette, hide_covered_ears
+from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.projection import view_fragments
+from opendr_facerot.render.texture import VertexAppearance
+
+SIZE = 620
+CAMERA = Intrinsics(focal=1000.0, cx=309.5, cy=309.5)
+DISTANCE = 88.0
+
+
+@pytest.fixture(scope="module")
+def head() -> NDArray[np.float64]:
+    """The template, frontal, ``(V, 3)`` in camera space."""
+    return (HeadModel.load().fine.vertices - [0.0, 82.0, 4.0]) * [1.0, -1.0, -1.0] + [
+        0.0,
+        0.0,
+        DISTANCE,
+    ]
+
+
+def work_image(image: NDArray[np.uint8]) -> WorkImage:
+    model = HeadModel.load()
+    coarse = (model.mean - [0.0, 82.0, 4.0]) * [1.0, -1.0, -1.0] + [0.0, 0.0, DISTANCE]
+    points = np.zeros((478, 3))
+    points[:468, :2] = CAMERA.project(model.landmarks(coarse))
+    height = float(np.linalg.norm(points[10] - points[152]))
+    inside = np.ones((SIZE, SIZE), np.float32)
+    return WorkImage(image, inside, 1.0, np.zeros(2), points, CAMERA, height)
+
+
+def bald(hair: float = 0.0) -> Appearance:
+    zeros = np.zeros((SIZE, SIZE), np.float32)
+    return Appearance(zeros > 0, zeros, zeros + np.float32(hair), hair > 0)
+
+
+def silhouette_of(vertices: NDArray[np.float64]) -> NDArray[np.float32]:
+    faces = HeadModel.load().fine.topology.faces
+    return (view_fragments(vertices, faces, CAMERA, SIZE).face_index >= 0).astype(np.float32)
+
+
+def completed(
+    head: NDArray[np.float64], image: NDArray[np.uint8], look: Appearance | None = None
+) -> VertexAppearance:
+    work, matte, model = work_image(image), silhouette_of(head), HeadModel.load()
+    foreground = extend_foreground(work, interior_of(matte, work.face_height))
+    scalp = model.fine.zones.scalp
+    return complete(model, head, work, matte, foreground, look or bald(), scalp)
+
+
+def test_the_march_measures_the_distance_to_the_contour() -> None:
+    matte = np.zeros((200, 300), np.float32)
+    matte[:, :150] = 1.0
+    start = np.array([[120.0, 50.0], [170.0, 50.0], [120.0, 50.0], [20.0, 50.0]])
+    direction = np.array([[10.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 0.0]])
+    hair = np.zeros_like(matte)
+    hair[:, 135:] = 1.0
+    distance, hair_share, found = _march(start, direction, matte, hair)
+    # Out to x = 149.5; back to it; along it, never reached; too far away.
+    assert distance[:2] == pytest.approx([2.95, -2.05], abs=0.08)
+    np.testing.assert_array_equal(found, [True, True, False, False])
+    assert hair_share[0] == pytest.approx(0.5, abs=0.03)
+    assert distance[2:] == pytest.approx([7.0, 7.0])
+
+
+def test_a_narrow_person_pulls_the_outline_in(head: NDArray[np.float64]) -> None:
+    """The person is 8 % slimmer than the model: no vertex of the face may stay outside."""
+    model = HeadModel.load()
+    slim = head * [0.92, 1.0, 1.0]
+    matte = silhouette_of(slim)
+    work = work_image(np.zeros((SIZE, SIZE, 3), np.uint8))
+    fitted = fit_silhouette(
+        model, head, MODEL_TO_CAMERA, work, matte, bald(), model.fine.zones.scalp
+    )
+    above_neck = (model.fine.vertices[:, 1] > 76) & model.fine.zones.skin
+
+    def outside(vertices: NDArray[np.floating]) -> float:
+        pixels = np.round(CAMERA.project(vertices[above_neck])).astype(int)
+        return float((matte[pixels[:, 1], pixels[:, 0]] == 0).mean())
+
+    assert outside(head) > 0.03
+    assert outside(fitted) < 0.01
+    inner = np.abs(model.fine.vertices[:, 0]) < 3.0
+    front = inner & (model.fine.vertices[:, 2] > 13)
+    assert np.abs(fitted - head)[front].max() < 0.4  # the face itself keeps its place
+
+
+def test_hair_lifts_the_scalp_and_nothing_else(head: NDArray[np.float64]) -> None:
+    model = HeadModel.load()
+    scalp = model.fine.zones.scalp
+    grown = head + 2.0 * scalp[:, None] * (model.fine.outward @ MODEL_TO_CAMERA.T)
+    work = work_image(np.zeros((SIZE, SIZE, 3), np.uint8))
+    matte = silhouette_of(grown)
+    fitted = fit_silhouette(model, head, MODEL_TO_CAMERA, work, matte, bald(hair=1.0), scalp)
+    top = np.argmin(head[:, 1])
+    assert head[top, 1] - fitted[top, 1] == pytest.approx(2.0, abs=0.35)
+    assert np.abs(fitted - head)[model.fine.vertices[:, 1] < 80].max() < 0.6
+
+
+@pytest.mark.parametrize(("hair", "hidden"), [(1.0, True), (0.0, False)])
+def test_ears_under_hair_are_flattened(
+    head: NDArray[np.float64], hair: float, hidden: bool
+) -> None:
+    model, work = HeadModel.load(), work_image(np.zeros((SIZE, SIZE, 3), np.uint8))
+    look = replace(bald(hair), skin_distance=np.full((SIZE, SIZE), 50.0 * hair, np.float32))
+    vertices, zone = hide_covered_ears(model, head, MODEL_TO_CAMERA, work, look)
+    ear = model.fine.zones.ear
+    assert (np.ptp(vertices[ear, 0]) < np.ptp(head[ear, 0]) - 1.0) == hidden
+    assert zone[ear].all() == hidden
+    np.testing.assert_array_equal(
+        vertices[~model.fine.zones.ear_surround], head[~model.fine.zones.ear_surround]
+    )
+
+
+def test_an_even_colour_is_continued_all_round(head: NDArray[np.float64]) -> None:
+    colour = np.array([190, 140, 110])
+    image = np.broadcast_to(colour.astype(np.uint8), (SIZE, SIZE, 3)).copy()
+    model = HeadModel.load()
+    fill = np.exp(completed(head, image).fill)
+    back = (model.fine.vertices[:, 2] < 0) & model.fine.zones.scalp
+    # Shading may darken it, nothing may tint it.
+    tint = fill[back] / fill[back].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(tint, np.broadcast_to(colour / colour.mean(), tint.shape), rtol=0.02)
+    assert 0.6 < fill[back].mean() / colour.mean() < 1.1
+
+
+def test_confidence_is_high_in_front_and_none_behind(head: NDArray[np.float64]) -> None:
+    image = np.full((SIZE, SIZE, 3), 150, np.uint8)
+    model, seen = HeadModel.load(), completed(head, image).confidence
+    x, y, z = model.fine.vertices.T
+    face = model.fine.zones.skin & (np.abs(x) < 3) & (y > 80) & (y < 88) & (z > 13)
+    assert np.median(seen[face]) > 0.85
+    assert seen[z < -1].max() == 0.0
+    assert seen.min() >= 0.0
+    assert seen.max() <= 1.0
+
+
+def test_side_light_is_matched_across_the_mirror(head: NDArray[np.float64]) -> None:
+    """A face twice as bright on one side: the mirror's correction is that ratio."""
+    image = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    image[:, SIZE // 2 :] = 180
+    model, appearance = HeadModel.load(), completed(head, image)
+    x, y, z = model.fine.vertices.T
+    cheek = model.fine.zones.skin & (np.abs(np.abs(x) - 4.0) < 0.8) & (np.abs(y - 80) < 3) & (z > 9)
+    for side, expected in ((1, 2.0), (-1, 0.5)):
+        ratio = np.exp(appearance.mirror_correction[cheek & (side * x > 0)])
+        assert np.median(ratio) == pytest.approx(expected, rel=0.15)
+
+
+def test_the_mouth_shows_only_through_the_lips(head: NDArray[np.float64]) -> None:
+    """The template's mouth is closed: nothing behind its lips may take the photo's colour."""
+    image = np.full((SIZE, SIZE, 3), 150, np.uint8)
+    model, appearance = HeadModel.load(), completed(head, image)
+    assert appearance.confidence[model.fine.zones.mouth_bag].mean() < 0.1
+    assert appearance.mirror_confidence[model.fine.zones.mouth_bag].max() == 0.0
+
+
+def test_a_turtleneck_is_not_taken_for_skin(head: NDArray[np.float64]) -> None:
+    model = HeadModel.load()
+    image = np.full((SIZE, SIZE, 3), 180, np.uint8)
+    neck_row = int(CAMERA.project(np.array([[0.0, 12.0, DISTANCE]]))[0, 1])
+    image[neck_row:] = 10
+    distance = np.zeros((SIZE, SIZE), np.float32)
+    distance[neck_row:] = 100.0
+    fill = np.exp(completed(head, image, replace(bald(), skin_distance=distance)).fill).mean(1)
+    y, z = model.fine.vertices[:, 1], model.fine.vertices[:, 2]
+    nape = (y > 70) & (y < 76) & (z < 0) & model.fine.zones.skin
+    assert np.median(fill[nape]) > 60
+
+
+def test_the_foreground_holds_no_background(head: NDArray[np.float64]) -> None:
+    matte = silhouette_of(head)
+    image = np.where(matte[..., None] > 0, np.uint8(200), np.uint8(0)).astype(np.uint8)
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    work = work_image(cv2.GaussianBlur(image, (0, 0), 1.5))
+    foreground = extend_foreground(work, interior_of(matte, work.face_height))
+    assert foreground.min() > 190.0

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import opendr_facerot as facerot
+from opendr_facerot.render.compose import lay_over, over_colour, over_plate, place, straight_alpha
+
+
+@pytest.fixture
+def head() -> NDArray[np.float32]:
+    """One opaque, one half-covered and one empty pixel, premultiplied."""
+    return np.array([[[100, 50, 20, 1.0], [60, 30, 10, 0.5], [0, 0, 0, 0.0]]], np.float32)
+
+
+def test_a_head_over_a_colour(head: NDArray[np.float32]) -> None:
+    np.testing.assert_array_equal(
+        over_colour(head, (200, 100, 0)), [[[100, 50, 20], [160, 80, 10], [200, 100, 0]]]
+    )
+
+
+def test_straight_alpha_is_not_premultiplied(head: NDArray[np.float32]) -> None:
+    colour, alpha = straight_alpha(head)
+    np.testing.assert_array_equal(colour, [[[100, 50, 20], [120, 60, 20], [0, 0, 0]]])
+    np.testing.assert_array_equal(alpha, [[255, 128, 0]])
+
+
+def test_the_collar_lies_in_front_of_the_head(head: NDArray[np.float32]) -> None:
+    behind = np.full((1, 3, 3), 40, np.uint8)
+    collar = np.zeros((1, 3, 4), np.uint8)
+    collar[0, 0] = (9, 9, 9, 255)
+    np.testing.assert_array_equal(
+        over_plate(head, behind, collar), [[[9, 9, 9], [80, 50, 30], [40, 40, 40]]]
+    )
+
+
+def test_laying_over_is_associative_with_a_colour(head: NDArray[np.float32]) -> None:
+    layer = np.full((1, 3, 4), (10, 20, 30, 102), np.uint8)  # 40 % opaque
+    layer_premultiplied = np.full((1, 3, 4), (4, 8, 12, 0.4), np.float32)
+    below = over_colour(layer_premultiplied, (100, 100, 100)).astype(np.float32)
+    expected = head[..., :3] + below * (1 - head[..., 3:])
+    found = over_colour(lay_over(head, layer), (100, 100, 100))
+    np.testing.assert_allclose(found, expected, atol=1.0)
+    np.testing.assert_array_equal(lay_over(head, layer, 0.0), head)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 1.7])
+def test_place_maps_points_as_it_says(scale: float) -> None:
+    y, x = np.mgrid[0:200, 0:200]
+    spot = 255 * np.exp(-((x - 120) ** 2 + (y - 80) ** 2) / 200)
+    offset = np.array([5.0, 12.0])
+    placed = place(np.dstack([spot] * 3).astype(np.uint8), scale, offset, 400)[..., 0].astype(float)
+    rows, columns = np.mgrid[0:400, 0:400]
+    centre = np.array([(columns * placed).sum(), (rows * placed).sum()]) / placed.sum()
+    np.testing.assert_allclose(centre, scale * np.array([120, 80]) + offset, atol=0.3)
+
+
+def test_the_plate_shows_no_head(astronaut_face: facerot.FittedFace) -> None:
+    """The middle of her face is replaced by wall; her suit and the corners stay as they were."""
+    state = astronaut_face.state
+    photo, behind = state.work.image.astype(int), state.plate.behind.astype(int)
+    column, row = state.work.centre.astype(int)
+    middle = (slice(row - 60, row + 40), slice(column - 60, column + 60))
+    wall = photo[30:160, 60:160].reshape(-1, 3).mean(0)
+    assert np.abs(behind[middle] - wall).mean() < 32
+    assert np.abs(photo[middle] - wall).mean() > 40
+    np.testing.assert_array_equal(behind[:120, :120], photo[:120, :120])
+    suit = (slice(-60, None), slice(60, 200))
+    assert np.abs(behind[suit] - photo[suit]).mean() < 6

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from opendr_facerot.geometry import Intrinsics
+from opendr_facerot.reconstruct.work_image import FACE_HEIGHT, cut_work_image
+
+
+def landmarks(top: tuple[float, float], chin: tuple[float, float]) -> np.ndarray:  # type: ignore[type-arg]
+    points = np.zeros((478, 3))
+    points[:, :2] = (np.array(top) + chin) / 2
+    points[10, :2], points[152, :2] = top, chin
+    return points
+
+
+def test_the_face_has_the_working_height_and_place() -> None:
+    photo = np.zeros((400, 500, 3), np.uint8)
+    work = cut_work_image(photo, landmarks((240, 100), (250, 250)), Intrinsics(600, 249.5, 199.5))
+    assert work.face_height == pytest.approx(FACE_HEIGHT)
+    assert np.linalg.norm(work.landmarks[10] - work.landmarks[152]) == pytest.approx(FACE_HEIGHT)
+    side = len(work.image)
+    assert work.image.shape == (side, side, 3)
+    assert side == pytest.approx(3.1 * FACE_HEIGHT, abs=1)
+    np.testing.assert_allclose(work.centre, [0.5 * side, 0.47 * side])
+
+
+def test_small_faces_are_enlarged_only_so_far() -> None:
+    photo = np.zeros((200, 200, 3), np.uint8)
+    work = cut_work_image(photo, landmarks((100, 80), (100, 110)), Intrinsics(300, 99.5, 99.5))
+    assert work.scale == 2.5
+    assert work.face_height == pytest.approx(75.0)
+
+
+@pytest.mark.parametrize("height", [40.0, 200.0, 900.0])
+def test_pixels_land_where_scale_and_offset_say(height: float) -> None:
+    """A soft blob in the photo is found at its mapped place, whatever was blurred or cropped."""
+    y, x = np.mgrid[0:1200, 0:1000]
+    spot = np.array([530.3, 610.7])
+    sigma = height / 12
+    blob = 255 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * sigma**2))
+    photo = np.dstack([blob] * 3).astype(np.uint8)
+    top, chin = (500.0, 600 - height / 2), (500.0, 600 + height / 2)
+    work = cut_work_image(photo, landmarks(top, chin), Intrinsics(1500, 499.5, 599.5))
+    moments = cv2.moments(work.image[..., 0])
+    found = np.array([moments["m10"], moments["m01"]]) / moments["m00"]
+    np.testing.assert_allclose(found, work.scale * spot + work.offset, atol=0.35)
+
+
+def test_beyond_the_photo_is_known_to_be_outside() -> None:
+    photo = np.full((300, 300, 3), 80, np.uint8)
+    work = cut_work_image(photo, landmarks((20, 100), (20, 200)), Intrinsics(400, 149.5, 149.5))
+    left = round(work.offset[0])
+    assert (work.inside[:, : left - 3] == 0).all()
+    assert (work.inside[500:600, left + 6 : left + 300] > 0.99).all()
+    assert (work.image == 80).all()
+
+
+def test_face_coordinates_follow_a_tilted_face() -> None:
+    angle = 0.4
+    chin = np.array([200.0, 260.0])
+    top = chin + 120 * np.array([math.sin(angle), -math.cos(angle)])
+    photo = np.zeros((400, 400, 3), np.uint8)
+    work = cut_work_image(photo, landmarks(tuple(top), tuple(chin)), Intrinsics(500, 199.5, 199.5))
+    height, lateral = work.along_face()
+    for point, expected in ((top, 1.0), (chin, 0.0), ((top + chin) / 2, 0.5)):
+        column, row = np.round(work.scale * point + work.offset).astype(int)
+        assert height[row, column] == pytest.approx(expected, abs=0.01)
+        assert lateral[row, column] == pytest.approx(0.0, abs=0.01)
+    aside = (top + chin) / 2 + 60 * np.array([math.cos(angle), math.sin(angle)])
+    column, row = np.round(work.scale * aside + work.offset).astype(int)
+    assert lateral[row, column] == pytest.approx(0.5, abs=0.01)
