@@ -1,0 +1,270 @@
+"""The node's work without the node: frames and requests in, turned faces out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from opendr_facerot.errors import ImageError, NoFaceError
+from opendr_facerot.loading import load
+from opendr_facerot.ros.errors import BusyError, NoImageError, NotActiveError
+from opendr_facerot.ros.images import ImageMessage, image_from_message, is_empty
+from opendr_facerot.ros.messages import Request, face_message, requested_views
+from opendr_facerot.ros.parameters import NodeParameters
+from opendr_facerot.ros.rotation import Progress, Rotation, TurnedFace, rotate
+from opendr_facerot.ros.statistics import Count, Statistics, Timing
+from opendr_facerot.ros.worker import Steps, Worker
+from opendr_facerot.rotator import FaceRotator, RotatorSettings
+from opendr_facerot.views import View
+from opendr_facerot_interfaces.msg import RotatedFaceArray
+
+QUEUE_SIZE = 4
+"""Most requests, and most sets of views, that are unfinished at a time."""
+
+FrameListener: TypeAlias = Callable[[Header, NDArray[np.uint8], list[TurnedFace]], None]
+"""Takes a frame's header and pixels, and the faces found in it with all their views."""
+
+Rotated: TypeAlias = list[RotatedFaceArray]
+
+
+class SetObserver(Protocol):
+    """Follows a set of views from the worker's thread."""
+
+    def is_cancelled(self) -> bool:
+        """Whether the set is to end before its next view."""
+        ...
+
+    def report(self, progress: Progress, newest: RotatedFaceArray) -> None:
+        """Take note of one more view; ``newest`` has the face with only that view."""
+        ...
+
+
+class FaceTurner:
+    """Turns the faces of frames and of requests with one pipeline, in one thread.
+
+    Args:
+        parameters: The first :attr:`parameters`; :meth:`use` changes them.
+        on_faces: Called in the worker's thread for each frame in which there are faces.
+        on_error: Called in the worker's thread for each frame that cannot be turned.
+
+    Attributes:
+        parameters: In force from the next frame or request, those of the pipeline and its device
+            and weights from the next :meth:`load`.
+        camera_fov: Vertical field of view of the camera in radians, if it is known.
+        enabled: Whether frames and requests are taken while active.
+        statistics: Counters and latencies.
+        worker: Does the work.
+    """
+
+    def __init__(
+        self,
+        parameters: NodeParameters,
+        on_faces: FrameListener,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self.camera_fov: float | None = None
+        self.enabled = True
+        self.statistics = Statistics()
+        self._on_faces = on_faces
+        self._on_error = on_error
+        self._active = False
+        self._latest: ImageMessage | None = None
+        self._rotator: FaceRotator | None = None
+        self._loaded: tuple[object, ...] = ()
+        self.worker: Worker[ImageMessage] = Worker(self._frame_steps, QUEUE_SIZE)
+        self.use(parameters)
+
+    @property
+    def device(self) -> str:
+        """Device in use; empty while no pipeline is loaded."""
+        rotator = self._rotator
+        return "" if rotator is None else rotator.device
+
+    def use(self, parameters: NodeParameters) -> None:
+        """Change the :attr:`parameters`."""
+        self.parameters = parameters
+        self.worker.limit_rate(parameters.max_rate)
+
+    def load(self) -> Future[None]:
+        """Load the pipeline that the parameters name, unless it is loaded already."""
+        return self.worker.call(self._load)
+
+    def release(self) -> Future[None]:
+        """Free the pipeline."""
+        return self.worker.call(self._release)
+
+    def start(self) -> None:
+        """Take frames and requests; the pipeline is loaded."""
+        self._active = True
+
+    def halt(self) -> None:
+        """Take nothing more, and drop what there is."""
+        self._active = False
+        self.camera_fov = None
+        self._drop_work("the node is no longer active")
+
+    def enable(self, enabled: bool) -> None:
+        """Take frames and requests while active, or take nothing more and drop what there is."""
+        self.enabled = enabled
+        if not enabled:
+            self._drop_work("the node was disabled")
+
+    def close(self, timeout: float) -> bool:
+        """End the thread; returns whether it has ended within ``timeout`` seconds."""
+        self.halt()
+        self.release()
+        return self.worker.stop(timeout)
+
+    def take_frame(self, message: ImageMessage, wanted: bool) -> None:
+        """Keep a frame for requests, and turn its faces if anybody wants them."""
+        if not self._active or not self.enabled:
+            self.statistics.count(Count.UNWANTED)
+            return
+        self._latest = message
+        if wanted:
+            self.statistics.count(Count.RECEIVED)
+            self.worker.offer_frame(message)
+        else:
+            self.statistics.count(Count.UNWANTED)
+
+    def submit(self, request: Request) -> Future[Rotated]:
+        """Queue a request.
+
+        Raises:
+            NotActiveError: Nothing is taken at present.
+            AngleError: The angles are unusable.
+            NoImageError: The request is for the latest frame, and there is none.
+            BusyError: Too many requests are waiting.
+        """
+        message, rotation = self._prepare(request)
+        return self._admit(self.worker.submit, _finished(message.header, rotation))
+
+    def submit_set(self, request: Request, observer: SetObserver) -> Future[Rotated]:
+        """Queue a set of views; if it is cancelled, its result is what was done until then.
+
+        Raises:
+            FacerotError: As :meth:`submit`.
+        """
+        message, rotation = self._prepare(request)
+        return self._admit(self.worker.submit_set, _observed(message.header, rotation, observer))
+
+    def _drop_work(self, reason: str) -> None:
+        self._latest = None
+        self.worker.abandon(NotActiveError(reason))
+
+    def _load(self) -> None:
+        wanted = self.parameters.rotator
+        identity = (self.parameters.pipeline, wanted.device, wanted.weights)
+        if self._rotator is None or identity != self._loaded:
+            self._release()
+            settings = {f.name: getattr(wanted, f.name) for f in dataclasses.fields(wanted)}
+            self._rotator = load(self.parameters.pipeline, **settings)
+            self._loaded = identity
+
+    def _release(self) -> None:
+        rotator, self._rotator = self._rotator, None
+        if rotator is not None:
+            rotator.close()
+
+    def _prepare(self, request: Request) -> tuple[ImageMessage, Rotation]:
+        self.statistics.count(Count.REQUESTS)
+        if not self._active or self._rotator is None:
+            raise NotActiveError("the node is not active: activate it first")
+        if not self.enabled:
+            raise NotActiveError("the node is disabled: enable it first")
+        views = requested_views(request)
+        message: ImageMessage | None = request.image
+        fov = self.parameters.rotator.fov
+        if is_empty(request.image):
+            message, fov = self._latest, fov or self.camera_fov
+        if message is None:
+            raise NoImageError(
+                "the request's image is empty and no frame has arrived yet: send an image, or "
+                "publish one on the node's image topic"
+            )
+        settings = self._settings(self._rotator, fov, int(request.max_faces))
+        return message, _rotation(message, self._rotator, views, settings)
+
+    def _admit(
+        self, submit: Callable[[Steps[Rotated]], Future[Rotated]], steps: Steps[Rotated]
+    ) -> Future[Rotated]:
+        try:
+            return submit(steps)
+        except BusyError:
+            self.statistics.count(Count.REFUSED)
+            raise
+
+    def _settings(self, rotator: FaceRotator, fov: float | None, max_faces: int) -> RotatorSettings:
+        wanted = self.parameters.rotator
+        return dataclasses.replace(
+            rotator.settings,
+            output_size=wanted.output_size,
+            background=wanted.background,
+            max_faces=max_faces,
+            min_face_size=wanted.min_face_size,
+            min_score=wanted.min_score,
+            fov=fov,
+        )
+
+    def _frame_steps(self, message: ImageMessage) -> Steps[None]:
+        try:
+            yield from self._turn_frame(message)
+        except NoFaceError:
+            self.statistics.count(Count.PROCESSED)
+            self.statistics.count(Count.NO_FACE)
+        except ImageError as error:
+            self._record(Count.REJECTED, error)
+        except Exception as error:  # the next frame may do better
+            self._record(Count.FAILED, error)
+
+    def _turn_frame(self, message: ImageMessage) -> Steps[None]:
+        started = time.monotonic()
+        parameters, rotator = self.parameters, self._rotator
+        if rotator is None:
+            raise NotActiveError("no pipeline is loaded")
+        image = image_from_message(message)
+        fov = parameters.rotator.fov or self.camera_fov
+        settings = self._settings(rotator, fov, parameters.rotator.max_faces)
+        faces = yield from rotate(rotator, image, parameters.views, settings, started)
+        self._on_faces(message.header, image, faces)
+        self.statistics.measure(Timing.LATENCY, time.monotonic() - started)
+        self.statistics.record_stages(faces[0].fitted.timings)
+        self.statistics.count(Count.FACES, len(faces))
+        self.statistics.count(Count.PROCESSED)
+
+    def _record(self, what: Count, error: Exception) -> None:
+        self.statistics.count(what)
+        self.statistics.record_error(error)
+        self._on_error(error)
+
+
+def _rotation(
+    message: ImageMessage, rotator: FaceRotator, views: Sequence[View], settings: RotatorSettings
+) -> Rotation:
+    started = time.monotonic()
+    image = image_from_message(message)
+    return (yield from rotate(rotator, image, views, settings, started))
+
+
+def _finished(header: Header, rotation: Rotation) -> Steps[Rotated]:
+    faces = yield from rotation
+    return [face_message(face, face.views, header) for face in faces]
+
+
+def _observed(header: Header, rotation: Rotation, observer: SetObserver) -> Steps[Rotated]:
+    faces: dict[int, TurnedFace] = {}
+    if not observer.is_cancelled():
+        for progress in rotation:
+            face = faces.setdefault(progress.face.index, progress.face)
+            observer.report(progress, face_message(face, face.views[-1:], header))
+            if observer.is_cancelled():
+                break
+            yield progress
+    return [face_message(face, face.views, header) for face in faces.values()]

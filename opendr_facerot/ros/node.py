@@ -1,0 +1,66 @@
+"""Entry point of the executable ``facerot_node``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from opendr_facerot.errors import FacerotError
+
+_EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
+
+_NO_INTERFACES = """\
+facerot_node: {error}
+The node needs ROS 2 Jazzy and the package opendr_facerot_interfaces, built in the project's folder:
+  with ROS 2 installed:    source /opt/ros/jazzy/setup.bash
+                           colcon build && source install/setup.bash
+  without:                 make venv && source .venv/bin/activate"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; returns the exit status."""
+    try:
+        import rclpy
+        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+
+        from opendr_facerot.ros.facerot_node import THREADS, FacerotNode
+    except ImportError as error:
+        sys.stderr.write(_NO_INTERFACES.format(error=error) + "\n")
+        return 1
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments))
+        node = FacerotNode()
+    except (FacerotError, RuntimeError) as error:  # RuntimeError: of ROS about its own arguments
+        sys.stderr.write(f"facerot_node: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    executor = MultiThreadedExecutor(num_threads=THREADS)
+    executor.add_node(node)
+    while rclpy.ok():
+        try:
+            executor.spin()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            break
+        except Exception:  # of one callback: the node goes on
+            node.get_logger().error(traceback.format_exc())
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # what follows is short and must be finished
+        signal.signal(number, signal.SIG_IGN)
+    stopped = node.close(_EXIT_TIME)
+    executor.shutdown(timeout_sec=0)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    if not stopped:
+        # The interpreter cannot end in good order beside a thread that is inside a native library.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The service ``~/rotate_face`` and the action ``~/rotate_face_set``."""
+
+from __future__ import annotations
+
+import traceback
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+
+from opendr_facerot.errors import FacerotError
+from opendr_facerot.ros.core import FaceTurner, Rotated
+from opendr_facerot.ros.messages import Answer, set_error
+from opendr_facerot.ros.rotation import Progress
+from opendr_facerot_interfaces.action import RotateFaceSet
+from opendr_facerot_interfaces.msg import RotatedFaceArray
+from opendr_facerot_interfaces.srv import RotateFace
+
+_RESULT_LIFETIME = 60  # seconds a set's pictures are kept for a client that has not fetched them
+
+
+class RequestServer:
+    """Answers requests; each waits for the worker in a thread of the executor."""
+
+    def __init__(self, node: Node, turner: FaceTurner) -> None:
+        self._logger = node.get_logger()
+        self._turner = turner
+        group = ReentrantCallbackGroup()
+        node.create_service(RotateFace, "~/rotate_face", self._on_request, callback_group=group)
+        ActionServer(
+            node,
+            RotateFaceSet,
+            "~/rotate_face_set",
+            self._on_goal,
+            callback_group=group,
+            cancel_callback=lambda goal: CancelResponse.ACCEPT,
+            result_timeout=_RESULT_LIFETIME,
+        )
+
+    def _on_request(
+        self, request: RotateFace.Request, response: RotateFace.Response
+    ) -> RotateFace.Response:
+        try:
+            _set_result(response, self._turner.submit(request).result())
+        except Exception as error:  # every request gets an answer
+            self._refuse(response, error)
+        return response
+
+    def _on_goal(self, goal: ServerGoalHandle) -> RotateFaceSet.Result:
+        result = RotateFaceSet.Result()
+        observer = _GoalObserver(goal)
+        try:
+            _set_result(result, self._turner.submit_set(goal.request, observer).result())
+        except Exception as error:
+            self._refuse(result, error)
+            goal.abort()
+        else:
+            if observer.cut_short:
+                goal.canceled()
+            else:
+                goal.succeed()
+        return result
+
+    def _refuse(self, answer: Answer, error: Exception) -> None:
+        set_error(answer, error)
+        if not isinstance(error, FacerotError):
+            self._logger.error("request failed: " + "".join(traceback.format_exception(error)))
+
+
+class _GoalObserver:
+    """Tells a goal's client of its progress, and the worker of its cancellation."""
+
+    def __init__(self, goal: ServerGoalHandle) -> None:
+        self._goal = goal
+        self._complete = False
+
+    @property
+    def cut_short(self) -> bool:
+        return self._goal.is_cancel_requested and not self._complete
+
+    def is_cancelled(self) -> bool:
+        return bool(self._goal.is_cancel_requested)
+
+    def report(self, progress: Progress, newest: RotatedFaceArray) -> None:
+        self._complete = progress.done == progress.total
+        self._goal.publish_feedback(
+            RotateFaceSet.Feedback(done=progress.done, total=progress.total, partial=newest)
+        )
+
+
+def _set_result(answer: Answer, faces: Rotated) -> None:
+    answer.success = True
+    answer.error_code = RotateFace.Response.NO_ERROR
+    answer.faces = faces

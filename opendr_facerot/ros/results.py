@@ -1,0 +1,78 @@
+"""The topics on which the faces of frames are published."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from opendr_facerot.gallery import faces_montage
+from opendr_facerot.ros.images import image_message
+from opendr_facerot.ros.messages import face_id, face_message, view_message
+from opendr_facerot.ros.parameters import FRONTAL, NodeParameters
+from opendr_facerot.ros.rotation import TurnedFace
+from opendr_facerot_interfaces.msg import RotatedFaceArray
+
+_QOS = QoSProfile(depth=10)  # reliable; deep enough for several faces of one frame
+_MONTAGE_TILE = 192
+
+
+class ResultPublisher:
+    """Publishes while the node is active, each message with the header of the source image."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._faces = node.create_lifecycle_publisher(RotatedFaceArray, "~/faces", _QOS)
+        self._montage = node.create_lifecycle_publisher(Image, "~/montage", _QOS)
+        self._frontalized: dict[int, Publisher] = {}
+
+    def wanted(self, parameters: NodeParameters) -> bool:
+        """Whether anybody subscribes.
+
+        Topics of REP 155 are named by the face, so there is nothing to subscribe to before a face
+        has been seen: where they are published, frames are always wanted.
+        """
+        return (
+            parameters.publish_humans
+            or self._faces.get_subscription_count() > 0
+            or self._montage_wanted(parameters)
+        )
+
+    def publish(
+        self,
+        header: Header,
+        image: NDArray[np.uint8],
+        faces: list[TurnedFace],
+        parameters: NodeParameters,
+    ) -> None:
+        """Publish the faces of a frame."""
+        for face in faces:
+            self._faces.publish(face_message(face, face.views, header))
+            if parameters.publish_humans:
+                self._publish_frontalized(face, header)
+        if self._montage_wanted(parameters):
+            pixels = faces_montage(image, [(f.fitted, f.views) for f in faces], _MONTAGE_TILE)
+            self._montage.publish(image_message(pixels, header))
+
+    def destroy(self) -> None:
+        """Withdraw the topics."""
+        for publisher in (self._faces, self._montage):
+            self._node.destroy_lifecycle_publisher(publisher)
+        for publisher in self._frontalized.values():
+            self._node.destroy_publisher(publisher)
+
+    def _montage_wanted(self, parameters: NodeParameters) -> bool:
+        return parameters.publish_montage and self._montage.get_subscription_count() > 0
+
+    def _publish_frontalized(self, face: TurnedFace, header: Header) -> None:
+        publisher = self._frontalized.get(face.index)
+        if publisher is None:
+            topic = f"/humans/faces/{face_id(face)}/frontalized"
+            publisher = self._node.create_publisher(Image, topic, _QOS)
+            self._frontalized[face.index] = publisher
+        frontal = next(view for view in face.views if view.view == FRONTAL)
+        publisher.publish(view_message(frontal, header).image)

@@ -1,0 +1,225 @@
+"""One thread that does the work of the node, a step at a time. Knows nothing of ROS or of faces.
+
+Work comes as generators that pause after each step. Requests are short and go first. Frames and
+long sets of views take turns, and a request that arrives in between need not wait for their end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from opendr_facerot.ros.errors import BusyError, NotActiveError
+
+FrameT = TypeVar("FrameT")
+ResultT = TypeVar("ResultT")
+Steps: TypeAlias = Generator[object, None, ResultT]
+"""Work that pauses after each step and returns its result."""
+
+
+@dataclass(eq=False)
+class _Job:
+    steps: Steps[Any]
+    is_frame: bool = False
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Worker(Generic[FrameT]):
+    """Runs one step at a time: of calls first, then of requests, then of frames and sets in turn.
+
+    Only the latest frame waits; a newer one takes its place. All methods may be called from any
+    thread, but not from within a step.
+
+    Args:
+        frame_steps: Makes the work for a frame. What it raises is lost: it handles its own errors.
+        queue_size: Most requests, and most sets, that are unfinished at a time.
+    """
+
+    def __init__(self, frame_steps: Callable[[FrameT], Steps[None]], queue_size: int) -> None:
+        self._frame_steps = frame_steps
+        self._queue_size = queue_size
+        self._changed = threading.Condition()
+        self._calls: deque[_Job] = deque()
+        self._requests: deque[_Job] = deque()
+        self._sets: deque[_Job] = deque()
+        self._waiting_frame: FrameT | None = None
+        self._frame: _Job | None = None
+        self._running: _Job | None = None
+        self._set_is_next = False
+        self._frame_interval = 0.0
+        self._next_frame_time = 0.0
+        self._dropped_frames = 0
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="facerot worker", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that were replaced by a newer one or abandoned."""
+        with self._changed:
+            return self._dropped_frames
+
+    @property
+    def pending_frames(self) -> int:
+        """Frames that are waiting or being worked on: 0 to 2."""
+        with self._changed:
+            return (self._waiting_frame is not None) + (self._frame is not None)
+
+    def limit_rate(self, rate: float) -> None:
+        """Start at most ``rate`` frames a second, 0 meaning any number."""
+        with self._changed:
+            self._frame_interval = 1.0 / rate if rate > 0 else 0.0
+            self._next_frame_time = 0.0
+            self._changed.notify()
+
+    def offer_frame(self, frame: FrameT) -> None:
+        """Leave a frame to be worked on, in place of one that is still waiting."""
+        with self._changed:
+            if self._waiting_frame is not None:
+                self._dropped_frames += 1
+            self._waiting_frame = frame
+            self._changed.notify()
+
+    def submit(self, steps: Steps[ResultT]) -> Future[ResultT]:
+        """Queue a request.
+
+        Raises:
+            BusyError: As many as may wait are waiting.
+        """
+        return self._enqueue(self._requests, steps)
+
+    def submit_set(self, steps: Steps[ResultT]) -> Future[ResultT]:
+        """Queue a set of views, which takes turns with frames and other sets.
+
+        Raises:
+            BusyError: As many as may be unfinished are unfinished.
+        """
+        return self._enqueue(self._sets, steps)
+
+    def call(self, function: Callable[[], ResultT]) -> Future[ResultT]:
+        """Call a function in the worker's thread before any other work."""
+        job = _Job(_single_step(function))
+        with self._changed:
+            if self._stopped:
+                raise NotActiveError("the worker is stopped")
+            self._calls.append(job)
+            self._changed.notify()
+        return job.future
+
+    def abandon(self, reason: Exception) -> None:
+        """Drop all frames, requests and sets; requests and sets fail with ``reason``.
+
+        A step that is running goes on to its end.
+        """
+        with self._changed:
+            jobs = [*self._requests, *self._sets, *([self._frame] if self._frame else [])]
+            for job in jobs:
+                job.future.set_exception(reason)
+            idle = [job for job in jobs if job is not self._running]
+            self._dropped_frames += (self._waiting_frame is not None) + (self._frame in idle)
+            self._requests.clear()
+            self._sets.clear()
+            self._waiting_frame = self._frame = None
+        for job in idle:
+            job.steps.close()
+
+    def stop(self, timeout: float) -> bool:
+        """Abandon everything and end the thread, after any calls that are waiting.
+
+        Returns:
+            Whether the thread has ended; it may still be inside a step after ``timeout`` seconds.
+        """
+        self.abandon(NotActiveError("the node is shutting down"))
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _enqueue(self, queue: deque[_Job], steps: Steps[ResultT]) -> Future[ResultT]:
+        job = _Job(steps)
+        with self._changed:
+            if self._stopped:
+                raise NotActiveError("the node is shutting down")
+            if len(queue) >= self._queue_size:
+                raise BusyError(f"{len(queue)} requests are waiting already: ask again later")
+            queue.append(job)
+            self._changed.notify()
+        return job.future
+
+    def _run(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                next(job.steps)
+            except StopIteration as end:
+                self._finish(job, end.value, None)
+            except BaseException as error:  # whatever a step raises is the result of its job
+                self._finish(job, None, error)
+            else:
+                self._pause(job)
+
+    def _next_job(self) -> _Job | None:
+        with self._changed:
+            while (job := self._choose()) is None:
+                if self._stopped:
+                    return None
+                delay = self._next_frame_time - time.monotonic()
+                self._changed.wait(delay if self._waiting_frame is not None else None)
+            self._running = job
+            return job
+
+    def _choose(self) -> _Job | None:
+        for queue in (self._calls, self._requests):
+            if queue:
+                return queue[0]
+        frame = self._frame_to_do()
+        if self._sets and (self._set_is_next or frame is None):
+            self._set_is_next = False
+            return self._sets[0]
+        self._set_is_next = True
+        return frame
+
+    def _frame_to_do(self) -> _Job | None:
+        if self._frame is None and self._waiting_frame is not None:
+            now = time.monotonic()
+            if now >= self._next_frame_time:
+                self._next_frame_time = now + self._frame_interval
+                self._frame = _Job(self._frame_steps(self._waiting_frame), is_frame=True)
+                self._waiting_frame = None
+        return self._frame
+
+    def _pause(self, job: _Job) -> None:
+        with self._changed:
+            self._running = None
+            abandoned = job.future.done()
+            if abandoned and job.is_frame:
+                self._dropped_frames += 1
+            if self._sets and self._sets[0] is job:
+                self._sets.rotate(-1)
+        if abandoned:
+            job.steps.close()
+
+    def _finish(self, job: _Job, result: object, error: BaseException | None) -> None:
+        with self._changed:
+            self._running = None
+            if job.future.done():
+                return
+            for queue in (self._calls, self._requests, self._sets):
+                if queue and queue[0] is job:
+                    queue.popleft()
+            if self._frame is job:
+                self._frame = None
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)
+
+
+def _single_step(function: Callable[[], ResultT]) -> Steps[ResultT]:
+    yield from ()
+    return function()
