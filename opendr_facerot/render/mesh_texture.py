@@ -71,9 +71,9 @@ def texture_colours(
         ``(R, R, 3)`` float32.
     """
     if textures.ndim == 2:
-        # The index of no face, -1, is that of the last row.
+        # The index of no face, -1, wraps to the last row.
         table = np.concatenate([textures, np.array([background], np.float32)])
-        return table[fragments.face_index]
+        return np.take(table, fragments.face_index, axis=0, mode="wrap")
     colours = np.empty((*fragments.face_index.shape, 3), np.float32)
     colours[:] = background
     covered = fragments.face_index >= 0
