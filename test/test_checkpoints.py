@@ -199,6 +199,13 @@ def test_value_that_is_no_tensor(weights: dict[str, Tensor]) -> None:
         load_generator({"state_dict": weights})  # type: ignore[dict-item]
 
 
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.float8_e4m3fn])
+def test_tensor_of_another_kind_of_number(weights: dict[str, Tensor], dtype: torch.dtype) -> None:
+    weights["final_layer.1.bias"] = torch.zeros(3).to(dtype)
+    with pytest.raises(WeightsError, match=r"final_layer\.1\.bias as torch\.(complex|bool|float8)"):
+        load_generator(weights)
+
+
 def test_files_that_are_missing_or_damaged(weights: dict[str, Tensor], tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"there is no file .*absent\.safetensors"):
         load_generator(tmp_path / "absent.safetensors")

@@ -21,6 +21,7 @@ from opendr_facerot.errors import SettingsError, WeightsError
 from opendr_facerot.generate.rotate_spade import GeneratorOptions, RotateSpadeGenerator
 
 _PREFIX = "module."
+_DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64}
 _LISTED = 10  # names in an error's message; the rest is counted
 
 
@@ -99,7 +100,7 @@ def load_weights(
 
     Raises:
         WeightsError: Something does not fit and ``strict`` is on, two names of one tensor have
-            different values, or a value is not a finite number.
+            different values, or a value is not a finite real number.
     """
     state = network.state_dict(keep_vars=True)
     first_name: dict[int, str] = {}
@@ -185,6 +186,8 @@ def _plain(tensors: Mapping[str, Tensor], origin: str) -> Mapping[str, Tensor]:
                 f"{origin} has a {type(tensor).__name__} as {name}: give a state_dict, names with "
                 "a tensor each"
             )
+        if tensor.dtype not in _DTYPES:
+            raise WeightsError(f"{origin} has {name} as {tensor.dtype}: weights are real numbers")
     if tensors and all(name.startswith(_PREFIX) for name in tensors):
         return {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
     return tensors
