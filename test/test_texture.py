@@ -133,7 +133,7 @@ def test_seen_fraction_counts_the_photo_s_own_pixels(confidence: float, expected
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-@pytest.mark.parametrize("rows", [1, 5, 64])
+@pytest.mark.parametrize("rows", [0, 1, 5, 64])
 def test_bands_cover_every_row_once(rows: int, threads: int) -> None:
     visits = np.zeros(rows, int)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.filters import blur, disc
@@ -65,7 +65,7 @@ def find_hair(
     centre = np.median(sample, axis=0)
     spread = 1.4826 * np.median(np.abs(sample - centre), axis=0)
     spread = 1.25 * np.maximum(spread, _SKIN_SPREAD_FLOOR)
-    skin_distance = (((features - centre) / spread) ** 2).sum(2)
+    skin_distance = _distance(features, centre, spread)
 
     height, lateral = work.along_face()
     face = _polygons(work, [FACE_OVAL])
@@ -81,11 +81,13 @@ def find_hair(
     if has_hair:
         examples = features[beside | (crown & (skin_distance > 5.0))]
         clusters = _cluster_centres(examples)
-        distances = [(((features - c) / _HAIR_SPREAD) ** 2).sum(2) for c in clusters]
-        score = skin_distance - np.min(distances, axis=0) - 1.0
-        hair = (1.0 / (1.0 + np.exp(-np.clip(score, -40.0, 40.0) / 4.0))).astype(np.float32)
+        nearest = _distance(features, clusters[0], _HAIR_SPREAD)
+        for cluster in clusters[1:]:
+            nearest = np.minimum(nearest, _distance(features, cluster, _HAIR_SPREAD))
+        score = skin_distance - nearest - 1.0
+        hair = np.reciprocal(1.0 + np.exp(-np.clip(score, -40.0, 40.0) / 4.0))
         hair = blur(hair, 0.01 * work.face_height) * (matte > 0.3)
-    return Appearance(skin, skin_distance.astype(np.float32), hair, has_hair)
+    return Appearance(skin, skin_distance, hair, has_hair)
 
 
 def _features(foreground: NDArray[np.float32], face_height: float) -> NDArray[np.float32]:
@@ -97,6 +99,15 @@ def _features(foreground: NDArray[np.float32], face_height: float) -> NDArray[np
     energy = blur(detail * detail, 0.025 * face_height)
     contrast = 4.0 * np.log(np.sqrt(np.maximum(energy, 0.0)) + 0.012)
     return np.dstack([lab.astype(np.float32), contrast.astype(np.float32)])
+
+
+def _distance(
+    features: NDArray[np.float32], centre: ArrayLike, spread: ArrayLike
+) -> NDArray[np.float32]:
+    """Squared distance ``(S, S)`` of features ``(S, S, 4)`` to a centre, in units of the spread."""
+    scaled = features * np.divide(1.0, spread).astype(np.float32)
+    scaled -= np.divide(centre, spread).astype(np.float32)
+    return np.einsum("ijk,ijk->ij", scaled, scaled)
 
 
 def _cluster_centres(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ def run_bands(kernel: Callable[[int, int], None], rows: int, threads: int | None
         threads: Number of threads; None for all. Does not affect the result.
     """
     threads = thread_count() if threads is None else threads
-    if threads == 1:
+    if threads == 1 or rows <= 1:
         kernel(0, rows)
         return
     bands = min(rows, threads * _BANDS_PER_THREAD)
