@@ -59,7 +59,7 @@ def test_place_maps_points_as_it_says(scale: float) -> None:
 
 
 def test_the_plate_shows_no_head(astronaut_face: facerot.FittedFace) -> None:
-    """The middle of her face is replaced by wall; her suit and the wall far from her stay as they were."""
+    """Wall replaces the middle of her face; her suit and the wall far from her stay."""
     state = astronaut_face.state
     photo, behind = state.work.image.astype(int), state.plate.behind.astype(int)
     column, row = state.work.centre.astype(int)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.geometry import (
@@ -81,24 +82,19 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     seen_from = look_at(np.append(rays[rigid].mean(0), 1.0))
     rotation = seen_from @ MODEL_TO_CAMERA @ appearing
 
-    modes = np.concatenate([model.landmarks(model.identity), model.landmarks(model.expression)])
-    turned_modes = modes @ rotation.T
-    split = len(model.identity)
-    prior = np.full(len(modes), _EXPRESSION_PRIOR * _PRIOR_SCALE)
-    prior[:split] = _IDENTITY_PRIOR * _PRIOR_SCALE
+    modes, split = model.landmark_modes, len(model.identity)
     coefficients = np.zeros(len(modes))
+    # The rotation is known, so the problem is linear in the shape but for the points' depth.
+    jacobian = _shape_jacobian(modes @ rotation.T, rays, weights)
+    prior = np.full(len(modes), (_EXPRESSION_PRIOR * _PRIOR_SCALE) ** 2)
+    prior[:split] = (_IDENTITY_PRIOR * _PRIOR_SCALE) ** 2
+    normal_equations = cho_factor(jacobian @ jacobian.T + np.diag(prior))
     for _ in range(_ROUNDS):
         turned = (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T
         translation = _translation(turned, rays, weights)
-        coefficients = coefficients + _shape_step(
-            turned + translation,
-            turned_modes,
-            rays,
-            points[:, 2] / intrinsics.focal,
-            weights,
-            prior,
-            coefficients,
-        )
+        error = _shape_error(turned + translation, rays, points[:, 2] / intrinsics.focal, weights)
+        step = cho_solve(normal_equations, jacobian @ error - prior * coefficients)
+        coefficients = coefficients + step
         coefficients[split:] = np.clip(coefficients[split:], *_EXPRESSION_RANGE)
 
     identity, expression = coefficients[:split], coefficients[split:]
@@ -141,30 +137,35 @@ def _translation(
     return np.asarray(np.linalg.lstsq(rows, error.T.ravel(), rcond=None)[0])
 
 
-def _shape_step(
+def _shape_jacobian(
+    modes: NDArray[np.floating], rays: NDArray[np.floating], weights: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Change ``(K, 3 N)`` of the weighted errors x, y, z with each of K turned modes."""
+    x, y, z = np.moveaxis(modes, 2, 0)
+    return np.concatenate(
+        [
+            (x - rays[:, 0] * z) * weights,
+            (y - rays[:, 1] * z) * weights,
+            z * (_DEPTH_WEIGHT * weights),
+        ],
+        axis=1,
+    )
+
+
+def _shape_error(
     current: NDArray[np.floating],
-    modes: NDArray[np.floating],
     rays: NDArray[np.floating],
     relative_depth: NDArray[np.floating],
     weights: NDArray[np.floating],
-    prior: NDArray[np.floating],
-    coefficients: NDArray[np.floating],
 ) -> NDArray[np.floating]:
-    """Gauss-Newton step of the coefficients, all positions in camera space (centimetres)."""
-    depth = current[:, 2]
+    """Weighted errors ``(3 N,)`` of points ``(N, 3)``, camera space: off the ray, off in depth."""
+    x, y, depth = current.T
     wanted_depth = relative_depth * np.median(depth)
     wanted_depth += np.average(depth - wanted_depth, weights=weights)
-    depth_weights = _DEPTH_WEIGHT * weights
-    blocks = (
-        ((modes[:, :, 0] - rays[:, 0] * modes[:, :, 2]) * weights),
-        ((modes[:, :, 1] - rays[:, 1] * modes[:, :, 2]) * weights),
-        (modes[:, :, 2] * depth_weights),
+    return np.concatenate(
+        [
+            (rays[:, 0] * depth - x) * weights,
+            (rays[:, 1] * depth - y) * weights,
+            (wanted_depth - depth) * (_DEPTH_WEIGHT * weights),
+        ]
     )
-    errors = (
-        (rays[:, 0] * depth - current[:, 0]) * weights,
-        (rays[:, 1] * depth - current[:, 1]) * weights,
-        (wanted_depth - depth) * depth_weights,
-    )
-    jacobian, error = np.concatenate(blocks, axis=1), np.concatenate(errors)
-    normal = jacobian @ jacobian.T + np.diag(prior**2)
-    return np.linalg.solve(normal, jacobian @ error - prior**2 * coefficients)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,11 @@ class HeadModel:
     def mean(self) -> NDArray[np.floating]:
         """``(n, 3)`` the coarse template."""
         return self.coarse.vertices
+
+    @cached_property
+    def landmark_modes(self) -> NDArray[np.floating]:
+        """``(I + X, 468, 3)`` identity, then expression modes, at the attention mesh's points."""
+        return self.landmarks(np.concatenate([self.identity, self.expression]))
 
     @classmethod
     def load(cls) -> HeadModel:
