@@ -46,6 +46,7 @@ setup(
         "pyyaml>=6.0",
         "safetensors>=0.4",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "tqdm>=4.66",
     ],
     extras_require={
@@ -72,6 +73,7 @@ setup(
         ],
         "opendr_facerot.pipelines": [
             "head = opendr_facerot.pipelines.head:HeadRotator",
+            "rotate_and_render = opendr_facerot.pipelines.rotate_and_render:RotateAndRenderRotator",
         ],
     },
 )

@@ -42,7 +42,7 @@ DISTRIBUTION_OF_ROSDEP_KEY = {
     "python3-tqdm": "tqdm",
     "python3-yaml": "pyyaml",
 }
-WITHOUT_UBUNTU_PACKAGE = {"numba", "onnxruntime", "safetensors"}
+WITHOUT_UBUNTU_PACKAGE = {"numba", "onnxruntime", "safetensors", "threadpoolctl"}
 ROS_WITHOUT_WHEEL = {"launch", "launch_ros", "opendr_facerot_interfaces"}
 
 

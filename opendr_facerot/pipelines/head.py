@@ -37,6 +37,7 @@ from opendr_facerot.render.compose import (
 from opendr_facerot.render.projection import view_fragments
 from opendr_facerot.render.texture import VertexAppearance, shade_view
 from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
+from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
@@ -110,12 +111,13 @@ class HeadRotator:
         height, width = image.shape[:2]
         intrinsics = Intrinsics.from_fov(width, height, settings.fov or _PORTRAIT_FOV)
         fitted: list[FittedFace] = []
-        for face in faces:
-            if settings.max_faces and len(fitted) == settings.max_faces:
-                break
-            one = self._fit_face(image, face, intrinsics, dict(clock.seconds))
-            if one is not None:
-                fitted.append(one)
+        with single_threaded_blas():
+            for face in faces:
+                if settings.max_faces and len(fitted) == settings.max_faces:
+                    break
+                one = self._fit_face(image, face, intrinsics, dict(clock.seconds))
+                if one is not None:
+                    fitted.append(one)
         if not fitted:
             raise NoFaceError(
                 f"no face found in the {width}x{height} image at a score of at least "

@@ -8,12 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
+from opendr_facerot.threads import thread_count
+
 _BANDS_PER_THREAD = 4  # rows differ in cost: more bands than threads even it out
-
-
-def thread_count() -> int:
-    """Threads that kernels use: the cores this process may run on."""
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 @cache

@@ -1,0 +1,52 @@
+"""How many threads the package's numerics use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
+
+
+def thread_count() -> int:
+    """Threads for work that is worth splitting: the cores this process may run on."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+class _SingleThreadedBlas:
+    """A limit of one BLAS thread, in force while anyone asks for it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._limit = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._limit.enter_context(self._limited())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._limit.close()
+
+    def _limited(self) -> AbstractContextManager[object]:
+        controller: AbstractContextManager[object] = ThreadpoolController().limit(
+            limits=1, user_api="blas"
+        )
+        return controller
+
+
+single_threaded_blas = _SingleThreadedBlas()
+"""Context in which the process's BLAS uses one thread.
+
+The matrices here are small. BLAS's threads gain nothing on them, and where another process wants
+the cores too, as on a robot, they wait for one another: a fit of 12 ms then takes 300.
+"""

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController
+
+from opendr_facerot.threads import single_threaded_blas, thread_count
+
+
+def blas_threads() -> set[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {c.num_threads for c in ThreadpoolController().select(user_api="blas").lib_controllers}
+
+
+def test_one_blas_thread_within_and_the_old_number_after() -> None:
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        before = blas_threads()
+        with single_threaded_blas(), single_threaded_blas():
+            assert blas_threads() == {1}
+        assert blas_threads() == before
+
+
+def test_the_limit_lasts_until_the_last_thread_leaves() -> None:
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        before, inside, leave = blas_threads(), Barrier(2), Barrier(2)
+
+        def stay() -> None:
+            with single_threaded_blas():
+                inside.wait(10)
+                leave.wait(10)
+
+        other = Thread(target=stay)
+        other.start()
+        with single_threaded_blas():
+            inside.wait(10)
+        assert blas_threads() == {1}
+        leave.wait(10)
+        other.join(10)
+        assert blas_threads() == before
+
+
+def test_an_error_lifts_the_limit() -> None:
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        before = blas_threads()
+        with pytest.raises(ValueError, match="broken"), single_threaded_blas():
+            raise ValueError("broken")
+        assert blas_threads() == before
+
+
+def test_at_least_one_thread() -> None:
+    assert thread_count() >= 1
