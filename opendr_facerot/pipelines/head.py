@@ -51,6 +51,17 @@ _FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body be
 
 
 @dataclass(frozen=True, eq=False)
+class _Frame:
+    """What does not change between the views of one face and size."""
+
+    size: int
+    camera: Intrinsics
+    behind: NDArray[np.uint8]
+    collar: NDArray[np.uint8]
+    person: NDArray[np.uint8]
+
+
+@dataclass(eq=False)
 class _HeadState:
     """All that a view of one face needs.
 
@@ -68,6 +79,22 @@ class _HeadState:
     pivot: NDArray[np.floating]
     appearance: VertexAppearance
     plate: Plate
+    _frame: _Frame | None = None
+
+    def frame(self, size: int) -> _Frame:
+        """The frame of the latest size asked for; views come one by one and seldom change it."""
+        frame = self._frame
+        if frame is None or frame.size != size:
+            scale = size / (_VIEW_SIDE * self.work.face_height)
+            offset = (size - 1) / 2 - scale * self.work.centre
+            layers = (self.plate.behind, self.plate.collar, self.plate.person)
+            frame = _Frame(
+                size,
+                self.work.intrinsics.scaled(scale, *offset),
+                *(place(layer, scale, offset, size) for layer in layers),
+            )
+            self._frame = frame
+        return frame
 
 
 class HeadRotator:
@@ -93,6 +120,7 @@ class HeadRotator:
         self._matting = PersonMatting()
         self._model = HeadModel.load()
         self._coverage = smoothstep(*_FADE, self._model.fine.zones.neck_weight)
+        self._compile_kernels()
 
     @property
     def device(self) -> str:
@@ -130,14 +158,7 @@ class HeadRotator:
         """Render a fitted face from each view; see :meth:`FaceRotator.render`."""
         state: _HeadState = face.state
         size, background = self.settings.output_size, self.settings.background
-        scale = size / (_VIEW_SIDE * state.work.face_height)
-        centre = state.work.centre
-        offset = (size - 1) / 2 - scale * centre
-        camera = state.work.intrinsics.scaled(scale, *offset)
-        if background == "plate":
-            behind = place(state.plate.behind, scale, offset, size)
-            collar = place(state.plate.collar, scale, offset, size)
-        person = place(state.plate.person, scale, offset, size)
+        frame = state.frame(size)
         for view in views:
             yaw, pitch, roll = _applied_angles(face, view)
             turn = _turn_vector(state, yaw, pitch, roll)
@@ -148,15 +169,15 @@ class HeadRotator:
                 self._model.fine.mirror,
                 self._coverage,
                 vertices,
-                camera,
+                frame.camera,
                 size,
             )
             # Hardly turned, hair beyond the mesh's outline still looks as in the photo.
             if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
-                head = lay_over(head, person, loose)
+                head = lay_over(head, frame.person, loose)
             alpha = None
             if background == "plate":
-                picture = over_plate(head, behind, collar)
+                picture = over_plate(head, frame.behind, frame.collar)
             elif background == "transparent":
                 picture, alpha = straight_alpha(head)
             else:
@@ -166,6 +187,24 @@ class HeadRotator:
     def close(self) -> None:
         """Free the models."""
         del self._detector, self._mesh, self._matting, self._model
+
+    def _compile_kernels(self) -> None:
+        """Compile the kernels, or load them from the cache, before a photo needs them."""
+        surface = self._model.fine
+        count = len(surface.vertices)
+        blank = VertexAppearance(
+            foreground=np.zeros((2, 2, 3), np.uint8),
+            photo_xy=np.zeros((count, 2), np.float32),
+            confidence=np.zeros(count, np.float32),
+            mirror_confidence=np.zeros(count, np.float32),
+            mirror_correction=np.zeros((count, 3), np.float32),
+            fill=np.zeros((count, 3), np.float32),
+            source_cosine=np.zeros(count, np.float32),
+            visible=np.zeros(count, np.float32),
+        )
+        vertices = (surface.vertices - PIVOT) @ MODEL_TO_CAMERA + [0.0, 0.0, 100.0]
+        camera = Intrinsics(100.0, 31.5, 31.5)
+        shade_view(blank, surface.topology, surface.mirror, self._coverage, vertices, camera, 64)
 
     def _fit_face(
         self,
