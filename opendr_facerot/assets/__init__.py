@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -16,6 +15,7 @@ from opendr_facerot.errors import WeightsError
 
 _FOLDER = Path(__file__).resolve().parent
 _MANIFEST = "manifest.json"
+_REINSTALL = "install the package again: pip install --force-reinstall --no-deps opendr_facerot"
 
 
 class AssetEntry(TypedDict):
@@ -58,7 +58,11 @@ def manifest() -> dict[str, AssetEntry]:
     Raises:
         WeightsError: The manifest is missing or not readable.
     """
-    return dict(_read_manifest())
+    path = asset_path(_MANIFEST)
+    try:
+        return cast(dict[str, AssetEntry], json.loads(path.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is damaged ({error}); {_REINSTALL}") from error
 
 
 def verify_assets() -> list[str]:
@@ -68,18 +72,6 @@ def verify_assets() -> list[str]:
         WeightsError: The manifest is missing or not readable.
     """
     return [name for name, entry in manifest().items() if _sha256(name) != entry["sha256"]]
-
-
-_REINSTALL = "install the package again: pip install --force-reinstall --no-deps opendr_facerot"
-
-
-@cache
-def _read_manifest() -> dict[str, AssetEntry]:
-    path = asset_path(_MANIFEST)
-    try:
-        return cast(dict[str, AssetEntry], json.loads(path.read_text(encoding="utf-8"))["files"])
-    except (ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is damaged ({error}); {_REINSTALL}") from error
 
 
 def _sha256(name: str) -> str | None:

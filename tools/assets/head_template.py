@@ -15,8 +15,9 @@ from opendr_facerot.geometry.mesh import MeshTopology, unique_edges
 from opendr_facerot.render.rasterize import ndc_from_pixels, rasterize
 
 SCALE = 1 / 0.864
-"""Template units per centimetre of ``makehuman_head.npz``: with them the average head has the size
-of MediaPipe's canonical face, and so the attention mesh's depths fit it."""
+"""Template units per centimetre of ``makehuman_head.npz``. The unit is that of the constants of the
+head pipeline: the mean head is 24.5 units high from chin to crown. Projection does not depend on
+it, nor does the fit."""
 
 _MIRRORED_LABEL = np.array([0, 2, 1, 3, 4, 5])  # left eye and right eye change places
 _MIRROR_TOLERANCE = 0.3
