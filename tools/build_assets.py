@@ -55,25 +55,24 @@ def main() -> int:
 
 
 def _check(built: Mapping[str, bytes]) -> int:
-    status = 0
     listed = json.loads((_SHIPPED / _MANIFEST).read_text(encoding="utf-8"))["files"]
     shipped = {path.name for path in _SHIPPED.iterdir() if path.suffix in (".onnx", ".npz")}
-    if not set(listed) == shipped == set(built):
+    complete = set(listed) == shipped == set(built)
+    if not complete:
         print(f"{_MANIFEST} lists {sorted(listed)}, shipped are {sorted(shipped)}")
-        status = 1
+    differences = 0
     for name in sorted(shipped & set(built)):
         data = (_SHIPPED / name).read_bytes()
         if _sha256(data) != listed.get(name, {}).get("sha256"):
-            verdict = "DIFFERS from its entry in the manifest"
+            difference: str | None = "not the file that the manifest lists"
         elif built[name] == data:
-            verdict = "identical"
-        elif difference := CATALOGUE[name].compare(built[name], data, built):
-            verdict = f"DIFFERS: {difference}"
+            print(f"{name}: identical")
+            continue
         else:
-            verdict = "same content within tolerance"
-        print(f"{name}: {verdict}")
-        status |= "DIFFERS" in verdict
-    return status
+            difference = CATALOGUE[name].compare(built[name], data, built)
+        print(f"{name}: {difference or 'same content within tolerance'}")
+        differences += difference is not None
+    return 0 if complete and not differences else 1
 
 
 def _manifest(built: Mapping[str, bytes]) -> bytes:
