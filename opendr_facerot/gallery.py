@@ -16,6 +16,7 @@ from opendr_facerot.views import View
 _PAPER = (250, 250, 248)
 _INK = (40, 40, 44)
 _BEHIND_TRANSPARENT = 255.0
+_SMALLEST_TYPE = 2.0  # pixels
 _CROP_MARGIN = 0.55  # of the box's longer side, so that hair and chin are in the picture
 _PREFERRED_ASPECT = 16 / 9
 
@@ -181,8 +182,10 @@ def _fitted(image: NDArray[np.uint8], side: int) -> Image.Image:
 
 
 def _font(text: str, width: int, band: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The largest type in which the text fits a tile and its band."""
     size = band * 0.62
-    font = ImageFont.load_default(size)
-    if (length := font.getlength(text)) > width:
-        font = ImageFont.load_default(size * width / length)
-    return font
+    while True:
+        font = ImageFont.load_default(size)
+        if size <= _SMALLEST_TYPE or font.getlength(text) <= width:
+            return font
+        size -= 0.5

@@ -73,7 +73,9 @@ class Diagnostics:
 
     def _judge(self, state: NodeState, now: Snapshot) -> tuple[bytes, str]:
         new = {kind: now.counts[kind] - self._last.counts[kind] for kind in Count}
-        age = float(now.timings[Timing.AGE][-new[Count.PROCESSED] - 1 :].max(initial=0.0))
+        fresh = new[Count.PROCESSED] - new[Count.NO_FACE]
+        ages = now.timings[Timing.AGE]
+        age = float(ages[max(len(ages) - fresh, 0) :].max(initial=0.0))
         if state.problem:
             return DiagnosticStatus.ERROR, state.problem
         if new[Count.FAILED]:
@@ -101,6 +103,7 @@ def _activity(state: NodeState) -> str:
 def _values(state: NodeState, statistics: Snapshot) -> Iterator[tuple[str, str]]:
     yield "state", state.lifecycle
     yield "enabled", str(state.enabled).lower()
+    yield "output wanted", str(state.wanted).lower()
     yield "pipeline", state.pipeline
     for kind, number in statistics.counts.items():
         yield kind.value, str(number)

@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             executor.spin()
         except (KeyboardInterrupt, ExternalShutdownException):
             break
-        except Exception:  # of one callback: the node goes on
-            node.get_logger().error(traceback.format_exc())
+        except Exception:  # of one callback: the node goes on, unless ROS was ended meanwhile
+            if rclpy.ok():
+                node.get_logger().error(traceback.format_exc())
 
     for number in (signal.SIGINT, signal.SIGTERM):  # what follows is short and must be finished
         signal.signal(number, signal.SIG_IGN)

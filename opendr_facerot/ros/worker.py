@@ -32,8 +32,8 @@ class _Job:
 class Worker(Generic[FrameT]):
     """Runs one step at a time: of calls first, then of requests, then of frames and sets in turn.
 
-    Only the latest frame waits; a newer one takes its place. All methods may be called from any
-    thread, but not from within a step.
+    Only the latest frame waits; a newer one takes its place. Methods may be called from any thread;
+    a step must not wait for what they return.
 
     Args:
         frame_steps: Makes the work for a frame. What it raises is lost: it handles its own errors.

@@ -30,9 +30,7 @@ def node_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
     paths = [str(REPOSITORY), str(site), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(
-            [*paths, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        ),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "ROS_DOMAIN_ID": str(random.randint(1, 101)),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_PYTHON_CHECK_FIELDS": "1",
@@ -93,3 +91,17 @@ def connect(node_environment: dict[str, str]) -> Iterator[Callable[[str], Graph]
     yield make
     for client in made:
         client.close()
+
+
+@pytest.fixture(scope="module")
+def _shared_client(squares_node: NodeProcess, connect: Callable[[str], Graph]) -> Graph:
+    client = connect("/shared")
+    client.connect()
+    return client
+
+
+@pytest.fixture
+def shared(_shared_client: Graph) -> Iterator[Graph]:
+    """A client of the module's node, which gets its frames; subscriptions end with the test."""
+    yield _shared_client
+    _shared_client.unsubscribe()

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ class Graph:
         for subscription in self._subscriptions:
             self.node.destroy_subscription(subscription)
         if self._subscriptions:
-            self.wait(lambda: "active" != self.activity(), "the end of the subscription to be seen")
+            self.wait(lambda: self.activity() != "active", "the end of the subscription to be seen")
         self._subscriptions.clear()
         self.faces.clear()
         self.montages.clear()
@@ -165,6 +166,20 @@ class Graph:
         message.header = header
         self._image.publish(message)
         return header
+
+    @contextmanager
+    def stream(self, images: Sequence[NDArray[np.uint8]], rate: float) -> Iterator[list[Header]]:
+        """Publish pictures in turn, ``rate`` a second; gives the headers sent so far."""
+        sent: list[Header] = []
+
+        def publish_next() -> None:
+            sent.append(self.publish(images[len(sent) % len(images)], stamp=len(sent) + 1))
+
+        timer = self.node.create_timer(1.0 / rate, publish_next)
+        try:
+            yield sent
+        finally:
+            self.node.destroy_timer(timer)
 
     def rotate(
         self,
@@ -200,8 +215,12 @@ class Graph:
 
     def change_state(self, transition: str) -> bool:
         """Ask for a lifecycle transition; returns whether it succeeded."""
+        return bool(self.result(self.begin_change_state(transition)).success)
+
+    def begin_change_state(self, transition: str) -> Any:
+        """Ask for a lifecycle transition; returns the future of the answer."""
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
-        return bool(self._call(ChangeState, "change_state", request).success)
+        return self._client(ChangeState, "change_state").call_async(request)
 
     def state(self) -> str:
         return str(self._call(GetState, "get_state", GetState.Request()).current_state.label)
@@ -246,7 +265,12 @@ class Graph:
         self._subscriptions.append(
             self.node.create_subscription(kind, f"{self.name}/{topic}", callback, 10)
         )
-        self.wait(lambda: "active, no subscribers" != self.activity(), "a subscriber to be seen")
+        self.wait(lambda: self.activity() != "active, no subscribers", "a subscriber to be seen")
+
+    def _wait_wanted(self, wanted: str) -> None:
+        self.wait(
+            lambda: self.counts()["output wanted"] == wanted, "the node to know its subscribers"
+        )
 
     def _spin(self) -> None:
         while self._context.ok() and not self._executor._is_shutdown:

@@ -42,7 +42,10 @@ class SquaresRotator:
         if not faces:
             raise NoFaceError("there is no green square in the image: paint one")
         delay = hundredths / 100 if what == _SLOW_VIEWS else 0.0
-        return [_fitted(box, delay) for box in faces[: self.settings.max_faces or len(faces)]]
+        fov = self.settings.fov
+        flags = ("square", *([] if fov is None else [f"fov_{np.degrees(fov):.0f}"]))
+        most = self.settings.max_faces or len(faces)
+        return [_fitted(box, flags, delay) for box in faces[:most]]
 
     def render(self, face: FittedFace, views: Iterable[View]) -> Iterator[RotatedFace]:
         for view in views:
@@ -89,11 +92,8 @@ def picture(
     return image
 
 
-def _fitted(box: Sequence[int], delay: float) -> FittedFace:
+def _fitted(box: Sequence[int], flags: tuple[str, ...], delay: float) -> FittedFace:
     left, top, width, height, _ = box
     corners = np.array([left, top, left + width, top + height], np.float32)
     face = Face(corners, score=0.875, landmarks5=np.zeros((5, 2), np.float32))
-    return FittedFace(
-        face, yaw=0.25, pitch=-0.125, roll=0.0625, flags=("square",), timings={"fit": 0.0},
-        state=delay,
-    )  # fmt: skip
+    return FittedFace(face, yaw=0.25, pitch=-0.125, roll=0.0625, flags=flags, state=delay)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from graph import Graph, NodeProcess
+from graph import Graph
 from sensor_msgs.msg import Image
 from squares import picture, view_colour
 from std_msgs.msg import Header
@@ -16,15 +15,6 @@ from opendr_facerot.ros.images import image_from_message, image_message
 from opendr_facerot_interfaces.srv import RotateFace
 
 Code = RotateFace.Response
-MakeGraph = Callable[[str], Graph]
-
-
-@pytest.fixture
-def shared(squares_node: NodeProcess, graph: MakeGraph) -> Graph:
-    """A client of the module's node, which gets its frames."""
-    client = graph("/shared")
-    client.connect()
-    return client
 
 
 def test_two_faces_give_two_arrays_with_the_header_of_the_frame(shared: Graph) -> None:
@@ -145,7 +135,6 @@ def test_malformed_frames_are_counted_and_survived(shared: Graph) -> None:
         lambda: _difference(shared.counts(), before, "frames rejected") == len(MALFORMED),
         "all frames to be rejected",
     )
-    assert shared.diagnostics[-1].message
     shared.publish(picture(), stamp=99)
     shared.wait(lambda: shared.faces and shared.faces[-1].header.stamp.sec == 99, "a good frame")
 
@@ -171,3 +160,26 @@ def test_worker_that_raises(shared: Graph) -> None:
     shared.wait(lambda: int(shared.counts()["frames failed"]) == failed + 1, "the failure")
     shared.publish(picture(), stamp=50)
     shared.wait(lambda: shared.faces and shared.faces[-1].header.stamp.sec == 50, "a good frame")
+
+
+def test_montage_of_a_frame(shared: Graph) -> None:
+    shared.subscribe_montage()
+    header = shared.publish(picture((40, 60)), stamp=3)
+    shared.wait(lambda: shared.montages, "a montage")
+    montage = shared.montages[0]
+    assert montage.header == header
+    pixels = image_from_message(montage)
+    for face_yaw in (-30, 45):
+        colour = view_colour(math.radians(face_yaw), math.radians(10))
+        assert np.all(pixels == colour, axis=2).sum() == 2 * 192 * 192
+
+
+def test_nothing_is_done_for_frames_that_nobody_wants(shared: Graph) -> None:
+    before = shared.counts()
+    for _ in range(3):
+        shared.publish(picture())
+        assert shared.rotate(picture()).success
+    after = shared.counts()
+    assert _difference(after, before, "frames unwanted") == 3
+    assert _difference(after, before, "frames received") == 0
+    assert _difference(after, before, "faces") == 0

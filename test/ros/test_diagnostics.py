@@ -1,0 +1,118 @@
+"""Levels and values of the reports on /diagnostics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from opendr_facerot.ros.diagnostics import Diagnostics, NodeState
+from opendr_facerot.ros.statistics import Count, Statistics, Timing
+
+STATE = NodeState(
+    name="/ns/facerot",
+    lifecycle="active",
+    enabled=True,
+    wanted=True,
+    pipeline="head",
+    device="cpu",
+    problem="",
+    dropped_frames=3,
+    pending_frames=1,
+    age_warn=0.5,
+    age_error=2.0,
+)
+
+
+class Reporter:
+    def __init__(self) -> None:
+        self.statistics = Statistics()
+        self._diagnostics = Diagnostics(self.statistics.snapshot())
+
+    def report(self, state: NodeState = STATE) -> DiagnosticStatus:
+        array = self._diagnostics.report(Time(sec=5), state, self.statistics.snapshot())
+        assert array.header.stamp.sec == 5
+        (status,) = array.status
+        return status
+
+    def judgement(self, state: NodeState = STATE) -> tuple[bytes, str]:
+        status = self.report(state)
+        return status.level, status.message
+
+
+@pytest.fixture
+def reporter() -> Reporter:
+    return Reporter()
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (STATE, "active"),
+        (replace(STATE, wanted=False), "active, no subscribers"),
+        (replace(STATE, enabled=False), "disabled"),
+        (replace(STATE, lifecycle="inactive"), "inactive"),
+    ],
+)
+def test_a_healthy_node_says_what_it_does(
+    reporter: Reporter, state: NodeState, message: str
+) -> None:
+    assert reporter.judgement(state) == (DiagnosticStatus.OK, message)
+
+
+def test_a_failed_transition_is_an_error_until_it_succeeds(reporter: Reporter) -> None:
+    broken = replace(STATE, problem="cannot activate: no weights")
+    for _ in range(2):
+        assert reporter.judgement(broken) == (DiagnosticStatus.ERROR, "cannot activate: no weights")
+    assert reporter.judgement() == (DiagnosticStatus.OK, "active")
+
+
+@pytest.mark.parametrize(
+    ("count", "level", "message"),
+    [
+        (Count.FAILED, DiagnosticStatus.ERROR, "2 frames failed: ValueError: odd"),
+        (Count.REJECTED, DiagnosticStatus.WARN, "2 unusable frames: ValueError: odd"),
+        (Count.REFUSED, DiagnosticStatus.WARN, "2 requests refused: too many at once"),
+        (Count.NO_FACE, DiagnosticStatus.OK, "active"),
+    ],
+)
+def test_only_what_is_new_counts(
+    reporter: Reporter, count: Count, level: bytes, message: str
+) -> None:
+    reporter.statistics.record_error(ValueError("odd"))
+    reporter.statistics.count(count, 2)
+    assert reporter.judgement() == (level, message)
+    assert reporter.judgement() == (DiagnosticStatus.OK, "active")
+
+
+@pytest.mark.parametrize(
+    ("age", "level"),
+    [(0.4, DiagnosticStatus.OK), (0.6, DiagnosticStatus.WARN), (2.1, DiagnosticStatus.ERROR)],
+)
+def test_age_of_the_output(reporter: Reporter, age: float, level: bytes) -> None:
+    for seconds in (age, 0.1):
+        reporter.statistics.measure(Timing.AGE, seconds)
+        reporter.statistics.count(Count.PROCESSED)
+    assert reporter.report().level == level
+    assert reporter.report().level == DiagnosticStatus.OK
+    reporter.statistics.count(Count.PROCESSED)
+    reporter.statistics.count(Count.NO_FACE)
+    assert reporter.report().level == DiagnosticStatus.OK
+
+
+def test_values(reporter: Reporter) -> None:
+    for k in range(101):
+        reporter.statistics.measure(Timing.LATENCY, k / 1000)
+    reporter.statistics.count(Count.RECEIVED, 7)
+    reporter.statistics.record_stages({"detect": 0.0125})
+    status = reporter.report()
+    assert (status.name, status.hardware_id) == ("/ns/facerot: rotation", "cpu")
+    values = {pair.key: pair.value for pair in status.values}
+    assert values["frames received"] == "7"
+    assert (values["frames dropped"], values["frames pending"]) == ("3", "1")
+    assert [values[f"latency p{p} [ms]"] for p in (50, 90, 99)] == ["50.0", "90.0", "99.0"]
+    assert values["stage detect [ms]"] == "12.5"
+    assert (values["state"], values["pipeline"]) == ("active", "head")
+    assert "last error" not in values

@@ -1,0 +1,224 @@
+"""Order of work, bounds of queues and accounts of frames, without ROS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from opendr_facerot.ros.errors import BusyError, NotActiveError
+from opendr_facerot.ros.worker import Steps, Worker
+
+PATIENCE = 10.0
+
+
+class Script:
+    """Work whose steps are written down, with a gate that holds the worker."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.closed: list[str] = []
+        self.started_at: list[float] = []
+        self._gate = threading.Event()
+        self._held = threading.Event()
+
+    def steps(self, name: str, count: int = 1) -> Steps[str]:
+        try:
+            for k in range(count):
+                self.done.append(f"{name}{k}")
+                if k < count - 1:
+                    yield
+        except GeneratorExit:
+            self.closed.append(name)
+            raise
+        return name
+
+    def frame(self, name: str) -> Steps[None]:
+        self.started_at.append(time.monotonic())
+        yield from self.steps(name, 3)
+
+    def hold(self, worker: Worker[str]) -> Future[None]:
+        """Keep the worker busy until :meth:`release`."""
+        future = worker.call(self._wait)
+        assert self._held.wait(PATIENCE)
+        return future
+
+    def release(self) -> None:
+        self._gate.set()
+
+    def _wait(self) -> None:
+        self._held.set()
+        assert self._gate.wait(PATIENCE)
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def worker(script: Script) -> Iterator[Worker[str]]:
+    worker = Worker(script.frame, queue_size=2)
+    yield worker
+    script.release()
+    assert worker.stop(PATIENCE)
+
+
+def wait_until_idle(worker: Worker[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while worker.pending_frames:
+        assert time.monotonic() < deadline
+        worker.call(lambda: None).result(PATIENCE)
+
+
+def test_results_and_errors_reach_the_caller(worker: Worker[str], script: Script) -> None:
+    assert worker.submit(script.steps("a", 2)).result(PATIENCE) == "a"
+    assert worker.submit_set(script.steps("b", 3)).result(PATIENCE) == "b"
+
+    def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        worker.call(fail).result(PATIENCE)
+    assert worker.submit(script.steps("c")).result(PATIENCE) == "c"
+
+
+def test_requests_go_first_then_frames_and_sets_in_turn(
+    worker: Worker[str], script: Script
+) -> None:
+    script.hold(worker)
+    worker.offer_frame("f")
+    sets = [worker.submit_set(script.steps(name, 2)) for name in "st"]
+    requests = [worker.submit(script.steps(name, 2)) for name in "rq"]
+    script.release()
+    for future in (*requests, *sets):
+        future.result(PATIENCE)
+    wait_until_idle(worker)
+    assert script.done[:4] == ["r0", "r1", "q0", "q1"]
+    rest = script.done[4:]
+    assert [step for step in rest if step[0] == "f"] == ["f0", "f1", "f2"]
+    assert [step for step in rest if step[0] in "st"] == ["s0", "t0", "s1", "t1"]
+    kinds = ["frame" if step[0] == "f" else "set" for step in rest[:6]]
+    assert kinds in (["frame", "set"] * 3, ["set", "frame"] * 3)
+
+
+def test_a_request_interrupts_a_set(worker: Worker[str], script: Script) -> None:
+    answers: list[Future[str]] = []
+
+    def long_set() -> Steps[None]:
+        for k in range(5):
+            script.done.append(f"set{k}")
+            if k == 1:
+                answers.append(worker.submit(script.steps("request")))
+            yield
+
+    worker.submit_set(long_set()).result(PATIENCE)
+    assert script.done == ["set0", "set1", "request0", "set2", "set3", "set4"]
+
+
+def test_only_the_latest_frame_waits(worker: Worker[str], script: Script) -> None:
+    script.hold(worker)
+    for name in "abcd":
+        worker.offer_frame(name)
+    assert worker.pending_frames == 1
+    assert worker.dropped_frames == 3
+    script.release()
+    wait_until_idle(worker)
+    assert script.done == ["d0", "d1", "d2"]
+
+
+def test_queues_are_bounded(worker: Worker[str], script: Script) -> None:
+    script.hold(worker)
+    for submit in (worker.submit, worker.submit_set):
+        futures = [submit(script.steps("x")) for _ in range(2)]
+        with pytest.raises(BusyError, match="2 requests are waiting"):
+            submit(script.steps("y"))
+        assert not any(f.done() for f in futures)
+    script.release()
+
+
+def test_abandoned_work_fails_and_is_closed(worker: Worker[str], script: Script) -> None:
+    reached = threading.Event()
+
+    def endless() -> Steps[None]:
+        while True:
+            reached.set()
+            yield from script.steps("endless", 2)
+            yield
+
+    running = worker.submit_set(endless())
+    assert reached.wait(PATIENCE)
+    script.hold(worker)
+    waiting = worker.submit(script.steps("waiting"))
+    worker.offer_frame("f")
+    worker.abandon(NotActiveError("enough"))
+    script.release()
+    for future in (running, waiting):
+        with pytest.raises(NotActiveError, match="enough"):
+            future.result(PATIENCE)
+    assert worker.dropped_frames == 1
+    assert worker.submit(script.steps("next")).result(PATIENCE) == "next"
+    assert "waiting0" not in script.done
+
+
+@pytest.mark.parametrize("steps_before", [1, 2])
+def test_a_frame_abandoned_midway_is_dropped_once(steps_before: int) -> None:
+    finished: list[str] = []
+    step_begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def frame(name: str) -> Steps[None]:
+        for _ in range(2):
+            step_begun.release()
+            go_on.acquire()
+            yield
+        finished.append(name)
+
+    worker = Worker(frame, queue_size=1)
+    worker.offer_frame("f")
+    for _ in range(steps_before - 1):
+        step_begun.acquire()
+        go_on.release()
+    step_begun.acquire()
+    worker.abandon(NotActiveError("enough"))
+    go_on.release(5)
+    assert worker.stop(PATIENCE)
+    assert (worker.dropped_frames, worker.pending_frames, finished) == (1, 0, [])
+
+
+def test_rate_limit_keeps_frames_apart(worker: Worker[str], script: Script) -> None:
+    worker.limit_rate(20.0)
+    for k in range(4):
+        worker.offer_frame(f"frame{k}-")
+        wait_until_idle(worker)
+    gaps = [b - a for a, b in zip(script.started_at, script.started_at[1:], strict=False)]
+    assert len(gaps) == 3
+    assert min(gaps) >= 1 / 20.0
+
+
+def test_stopping_does_not_wait_for_a_step_that_hangs(script: Script) -> None:
+    worker = Worker(script.frame, queue_size=2)
+    held = script.hold(worker)
+    waiting = worker.submit(script.steps("x"))
+    assert not worker.stop(0.05)
+    with pytest.raises(NotActiveError, match="shutting down"):
+        waiting.result(PATIENCE)
+    for late in (worker.submit, worker.submit_set):
+        with pytest.raises(NotActiveError):
+            late(script.steps("y"))
+    script.release()
+    held.result(PATIENCE)
+    assert worker.stop(PATIENCE)
+
+
+def test_calls_made_before_stopping_are_carried_out(script: Script) -> None:
+    worker = Worker(script.frame, queue_size=2)
+    script.hold(worker)
+    freed = worker.call(lambda: script.done.append("freed"))
+    assert not worker.stop(0.0)
+    script.release()
+    freed.result(PATIENCE)
+    assert script.done == ["freed"]
+    assert worker.stop(PATIENCE)
