@@ -95,7 +95,7 @@ CATALOGUE: Mapping[str, Asset] = {
         licence="Apache-2.0",
         copyright=_OWN,
         source="makehuman_head.npz, canonical_face.npz",
-        how="the head drawn from seven sides, the face mesh found and carried back to it",
+        how="the head drawn from nine sides, the face mesh found and carried back to it",
         build=lambda sources, built: landmarks.build_landmarks(
             built["makehuman_head.npz"], built["canonical_face.npz"]
         ),

@@ -27,7 +27,11 @@ from opendr_facerot.geometry import (
 from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.projection import view_fragments
 
-_VIEWS_DEG = ((0, 0), (12, 0), (-12, 0), (0, 8), (0, -8), (22, 0), (-22, 0))  # yaw, pitch
+# Yaw and pitch: near the front for the features, from the sides for the cheeks and the jaw.
+_VIEWS_DEG = (
+    *((0, 0), (0, 8), (0, -8), (12, 0), (-12, 0)),
+    *((22, 0), (-22, 0), (35, 0), (-35, 0)),
+)
 _SIZE = 768
 _CAMERA = Intrinsics(focal=2.0 * _SIZE, cx=(_SIZE - 1) / 2, cy=(_SIZE - 1) / 2)
 _DISTANCE = 60.0  # centimetres
@@ -53,9 +57,11 @@ def build_landmarks(makehuman_head: bytes, canonical_face: bytes) -> bytes:
     float64 their barycentric weights.
     """
     head = read_npz(makehuman_head)
-    canonical = read_npz(canonical_face)["vertices"].astype(np.float64)
+    canonical_data = read_npz(canonical_face)
+    canonical = canonical_data["vertices"].astype(np.float64)
     vertices, faces, labels = head["v"].astype(np.float64), head["tri"], head["lab"]
-    points, weight = _found_points(_Subject(vertices, faces, labels))
+    subject = _Subject(vertices, faces, labels)
+    points, weight = _found_points(subject, MeshTopology(canonical_data["faces"], len(canonical)))
     points, weight = _symmetric(points, weight, canonical)
     points = _completed(points, weight, canonical)
     skin = faces[labels == _SKIN]
@@ -133,10 +139,11 @@ class _View:
         self.image = subject.colours(self.points, light, fragments.face_index)
 
 
-def _found_points(subject: _Subject) -> tuple[_Array, _Array]:
+def _found_points(subject: _Subject, mesh: MeshTopology) -> tuple[_Array, _Array]:
     """Mean place ``(468, 3)`` of each point over the views, and the sum of its weights.
 
-    A view counts by the squared cosine of the angle at which it sees the surface.
+    A view counts by the squared cosine of the angle at which it sees the point: on the surface
+    that it shows there, and by the net's own mesh, which knows when the point is behind it.
     """
     detector, mesh_net = FaceDetector(), AttentionMesh()
     total, weight = np.zeros((FACE_POINT_COUNT, 3)), np.zeros(FACE_POINT_COUNT)
@@ -145,7 +152,8 @@ def _found_points(subject: _Subject) -> tuple[_Array, _Array]:
         (face,) = detector.detect(view.image, min_score=0.5, min_size=100)
         found = mesh_net.landmarks(view.image, face).points[:FACE_POINT_COUNT]
         column, row = np.round(found[:, :2]).astype(int).T
-        share = view.facing[row, column] ** 2
+        mesh_facing = mesh.vertex_normals(found * [1, -1, -1])[:, 2].clip(0, 1)
+        share = np.minimum(view.facing[row, column], mesh_facing) ** 2
         total += view.points[row, column] * share[:, None]
         weight += share
     return total / weight[:, None].clip(1e-6), weight
