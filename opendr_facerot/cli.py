@@ -22,9 +22,11 @@ from opendr_facerot.assets import manifest, verify_assets
 from opendr_facerot.gallery import faces_montage, view_filename
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.loading import pipeline_names
+from opendr_facerot.opendr import add_opendr_parser, split_angle_lists
 from opendr_facerot.render.rasterize import available_backends
 from opendr_facerot.rotator import Background, FaceRotator, FittedFace, RotatedFace
 from opendr_facerot.views import View, view_grid, view_pairs
+from opendr_facerot.weights.cli import add_weights_parser
 
 _DEFAULT_YAW_DEG = (-60.0, -30.0, 0.0, 30.0, 60.0)
 _QUIET_BELOW = 5  # outputs that are done before a progress bar could be read
@@ -34,7 +36,7 @@ _PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "numba", "scipy",
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (a photo failed) or 2 (bad usage)."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(split_angle_lists(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.run(options))
     except facerot.FacerotError as error:
@@ -52,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_rotate(commands.add_parser("rotate", help="rotate the faces of photos"))
     _add_info(commands.add_parser("info", help="versions, backends, devices, packaged models"))
+    add_weights_parser(commands.add_parser("weights", help="model files of rotate_and_render"))
+    add_opendr_parser(commands.add_parser("opendr", help="OpenDR's tool, with its options"))
     return parser
 
 

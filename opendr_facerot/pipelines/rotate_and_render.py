@@ -36,6 +36,7 @@ from opendr_facerot.generate.label_mask import mask_lines, needs_mask
 from opendr_facerot.generate.landmark_labels import label_from_heat_maps, line_heat_maps
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.stopwatch import Stopwatch
+from opendr_facerot.reconstruct.bfm import MorphableModel
 from opendr_facerot.reconstruct.face_parameters import FaceParameters
 from opendr_facerot.reconstruct.mobilenet_v1 import MobileNetV1
 from opendr_facerot.reconstruct.pose_rules import PoseRule, view_angles
@@ -134,6 +135,8 @@ class Reconstruction:
         landmarks5: ``(5, 2)`` pixels of the photo that its crop is aligned by: eye centres, base
             of the nose, mouth corners, image-left first.
         model_vertices: ``(N, 3)`` float32, the mesh in model units.
+        photo_vertices: ``(N, 3)`` float32, the mesh in the photo: x and y in pixels, z in pixels
+            too, larger is nearer.
         textured: The mesh in the crop, with its colours.
         seen: ``(F,)`` bool, triangles whose colour the photo shows.
     """
@@ -141,6 +144,7 @@ class Reconstruction:
     parameters: FaceParameters
     landmarks5: NDArray[np.float64]
     model_vertices: NDArray[np.float32]
+    photo_vertices: NDArray[np.float32]
     textured: TexturedFace
     seen: NDArray[np.bool_]
 
@@ -214,6 +218,11 @@ class RotateAndRenderRotator:
     def device(self) -> str:
         """Where the networks run, ``"cpu"`` or ``"cuda:<index>"``."""
         return str(self._device)
+
+    @property
+    def model(self) -> MorphableModel:
+        """The face model of the installed weights."""
+        return self._model
 
     def fit(self, image: NDArray[np.uint8]) -> list[FittedFace]:
         """Find and reconstruct the faces of a photo; see :meth:`FaceRotator.fit`."""
@@ -302,7 +311,7 @@ class RotateAndRenderRotator:
             self._render_settings(),
         )
         seen = seen_faces(textured, _inside(in_image, image))
-        return Reconstruction(parameters, landmarks, vertices, textured, seen)
+        return Reconstruction(parameters, landmarks, vertices, in_image, textured, seen)
 
     def turn(self, face: Reconstruction, view: View) -> TurnedFace:
         """Draw a face's mesh turned to a view and aligned with the template."""
