@@ -152,10 +152,8 @@ def _load() -> HeadModel:
         ambient_occlusion = template["ambient_occlusion"].astype(np.float64)
         outward = template["outward"].astype(np.float64)
         smooth = template["smooth"].astype(np.float64)
+        scale = float(template["scale"])  # of the template, from MakeHuman's own unit
     with np.load(asset_path("makehuman_head.npz"), allow_pickle=False) as head:
-        scale = np.linalg.norm(np.ptp(coarse_vertices, axis=0)) / np.linalg.norm(
-            np.ptp(head["v"].astype(np.float64), axis=0)
-        )
         coarse_faces = head["tri"]
         identity = head["id"].astype(np.float64) * scale
         # The attention mesh says nothing about gaze or tongue: those modes would fit noise.
