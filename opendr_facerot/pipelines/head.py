@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
 
 import cv2
 import numpy as np
@@ -20,6 +18,7 @@ from opendr_facerot.filters import smoothstep
 from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
+from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import find_hair
 from opendr_facerot.reconstruct.head_fit import fit_head
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
@@ -130,7 +129,7 @@ class HeadRotator:
     def fit(self, image: NDArray[np.uint8]) -> list[FittedFace]:
         """Find and reconstruct the faces of a photo; see :meth:`FaceRotator.fit`."""
         check_image(image)
-        clock = _Stopwatch()
+        clock = Stopwatch()
         settings = self.settings
         with clock("detect"):
             faces = self._detector.detect(
@@ -214,7 +213,7 @@ class HeadRotator:
         seconds: dict[str, float],
     ) -> FittedFace | None:
         """Reconstruct one detected face; None if a closer look finds none."""
-        clock = _Stopwatch(seconds)
+        clock = Stopwatch(seconds)
         model = self._model
         with clock("landmarks"):
             mesh = self._mesh.landmarks(image, face)
@@ -296,16 +295,3 @@ def _flags(work: WorkImage, yaw: float, pitch: float) -> tuple[str, ...]:
     if (work.inside[row, column] < 0.5).any():
         flags.append("cut_by_frame")
     return tuple(flags)
-
-
-class _Stopwatch:
-    """Seconds spent in named stages."""
-
-    def __init__(self, seconds: dict[str, float] | None = None) -> None:
-        self.seconds = {} if seconds is None else seconds
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - start
