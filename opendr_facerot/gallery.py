@@ -92,36 +92,37 @@ def montage(
     return np.array(canvas)
 
 
+def photo_tile(
+    photo: NDArray[np.uint8], box: Sequence[float] | NDArray[np.float32], yaw: float, pitch: float
+) -> Tile:
+    """A face as it is in the photo, captioned with its estimated pose.
+
+    Args:
+        photo: ``(H, W, 3)`` uint8 RGB.
+        box: Left, top, right and bottom of the face, pixels.
+        yaw: Of the head in the photo, radians.
+        pitch: Of the head in the photo, radians.
+    """
+    yaw_text, pitch_text = (_readable_degrees(angle, decimals=0) for angle in (yaw, pitch))
+    return Tile(_crop(photo, box), f"photo: yaw {yaw_text}  pitch {pitch_text}")
+
+
 def face_tiles(
     photo: NDArray[np.uint8], face: FittedFace, rotated: Sequence[RotatedFace]
 ) -> list[Tile]:
-    """The face as it is in the photo, captioned with its estimated pose, then its views.
-
-    Args:
-        photo: ``(H, W, 3)`` uint8 RGB that the face was found in.
-        face: The face.
-        rotated: Its views.
-    """
-    yaw, pitch = (_readable_degrees(angle, decimals=0) for angle in (face.yaw, face.pitch))
-    return [
-        Tile(_crop(photo, face.face.box), f"photo: yaw {yaw}  pitch {pitch}"),
-        *(Tile(opaque(r), view_caption(r.view)) for r in rotated),
-    ]
+    """A face as it is in the photo, then its views."""
+    source = photo_tile(photo, face.face.box, face.yaw, face.pitch)
+    return [source, *(Tile(opaque(r), view_caption(r.view)) for r in rotated)]
 
 
-def faces_montage(
-    photo: NDArray[np.uint8],
-    faces: Sequence[tuple[FittedFace, Sequence[RotatedFace]]],
-    tile_size: int = 256,
-) -> NDArray[np.uint8]:
-    """Montage of all faces of a photo: one face fills the rows, several have a row each.
+def faces_montage(faces: Sequence[Sequence[Tile]], tile_size: int = 256) -> NDArray[np.uint8]:
+    """Montage of the tiles of each face: one face fills the rows, several have a row each.
 
     Raises:
         ValueError: There are no faces.
     """
-    tiles = [face_tiles(photo, face, rotated) for face, rotated in faces]
-    columns = len(tiles[0]) if len(tiles) > 1 else None
-    return montage([tile for row in tiles for tile in row], columns, tile_size)
+    columns = len(faces[0]) if len(faces) > 1 else None
+    return montage([tile for tiles in faces for tile in tiles], columns, tile_size)
 
 
 def opaque(rotated: RotatedFace) -> NDArray[np.uint8]:
@@ -163,7 +164,9 @@ def _columns(count: int, width: int, height: int) -> int:
     return min(range(1, count + 1), key=badness)
 
 
-def _crop(photo: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _crop(
+    photo: NDArray[np.uint8], box: Sequence[float] | NDArray[np.float32]
+) -> NDArray[np.uint8]:
     """Square around a face's box, cut off at the photo's borders."""
     left, top, right, bottom = (float(v) for v in box)
     half = max(right - left, bottom - top) * (0.5 + _CROP_MARGIN)

@@ -140,8 +140,10 @@ def test_face_at_the_border_of_the_photo() -> None:
 
 
 def test_each_face_has_a_row() -> None:
-    faces = [(fitted((0, 0, 40, 40)), [view(RED)] * 3), (fitted((9, 9, 30, 30)), [view(BLUE)] * 3)]
-    picture = faces_montage(plain((9, 9, 9)), faces, tile_size=64)
+    photo = plain((9, 9, 9))
+    first = face_tiles(photo, fitted((0, 0, 40, 40)), [view(RED)] * 3)
+    second = face_tiles(photo, fitted((9, 9, 30, 30)), [view(BLUE)] * 3)
+    picture = faces_montage([first, second], tile_size=64)
     red, blue = (np.all(picture == colour, axis=2) for colour in (RED, BLUE))
     assert red.any(axis=1).sum() == blue.any(axis=1).sum() == 64
     assert not np.any(red.any(axis=1) & blue.any(axis=1))

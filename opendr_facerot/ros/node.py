@@ -9,15 +9,9 @@ import traceback
 from collections.abc import Sequence
 
 from opendr_facerot.errors import FacerotError
+from opendr_facerot.ros.errors import HOW_TO_BUILD
 
 _EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
-
-_NO_INTERFACES = """\
-facerot_node: {error}
-The node needs ROS 2 Jazzy and the package opendr_facerot_interfaces, built in the project's folder:
-  with ROS 2 installed:    source /opt/ros/jazzy/setup.bash
-                           colcon build && source install/setup.bash
-  without:                 make venv && source .venv/bin/activate"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from opendr_facerot.ros.facerot_node import THREADS, FacerotNode
     except ImportError as error:
-        sys.stderr.write(_NO_INTERFACES.format(error=error) + "\n")
+        sys.stderr.write(f"facerot_node: {error}\n{HOW_TO_BUILD}")
         return 1
     try:
         rclpy.init(args=None if arguments is None else list(arguments))

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_facerot.gallery import faces_montage
+from opendr_facerot.gallery import face_tiles, faces_montage
 from opendr_facerot.ros.images import image_message
 from opendr_facerot.ros.messages import face_id, face_message, view_message
 from opendr_facerot.ros.parameters import FRONTAL, NodeParameters
@@ -55,7 +55,8 @@ class ResultPublisher:
             if parameters.publish_humans:
                 self._publish_frontalized(face, header)
         if self._montage_wanted(parameters):
-            pixels = faces_montage(image, [(f.fitted, f.views) for f in faces], _MONTAGE_TILE)
+            tiles = [face_tiles(image, face.fitted, face.views) for face in faces]
+            pixels = faces_montage(tiles, _MONTAGE_TILE)
             self._montage.publish(image_message(pixels, header))
 
     def destroy(self) -> None:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from action_msgs.msg import GoalStatus
+from action_msgs.msg import GoalStatus  # type: ignore[import-untyped]
 from graph import Graph
 from numpy.typing import NDArray
 from squares import picture
@@ -18,7 +18,7 @@ from opendr_facerot_interfaces.action import RotateFaceSet
 from opendr_facerot_interfaces.srv import RotateFace
 
 Code = RotateFaceSet.Result
-MANY = np.linspace(-1.5, 1.5, 60).tolist()
+MANY: list[float] = np.linspace(-1.5, 1.5, 60).tolist()
 
 
 class Goal:
@@ -77,7 +77,7 @@ def test_cancelled_set_keeps_what_was_done(shared: Graph) -> None:
     assert status == GoalStatus.STATUS_CANCELED
     done = len(result.faces[0].views)
     assert 2 <= done <= len(goal.feedback) + 2 < len(MANY)
-    assert [v.yaw for v in result.faces[0].views] == np.float32(MANY[:done]).tolist()
+    assert [v.yaw for v in result.faces[0].views] == np.array(MANY[:done], np.float32).tolist()
 
 
 def test_requests_and_frames_are_served_during_a_set(shared: Graph) -> None:

@@ -200,7 +200,8 @@ def test_whatever_a_message_says_it_gives_an_image_or_an_image_error(
     odd.data.frombytes(data)
     with suppress(ImageError):
         pixels = image_from_message(odd)
-        assert (pixels.shape, pixels.dtype) == ((height, width, 3), np.uint8)
+        assert pixels.shape == (height, width, 3)
+        assert pixels.dtype == np.uint8
 
 
 def encoded(image: NDArray[np.uint8], kind: str) -> CompressedImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from graph import Graph, NodeProcess
@@ -47,12 +48,9 @@ def test_compressed_frames_beside_the_remapped_topic(
 def test_frontal_views_for_rep_155(shared: Graph) -> None:
     seen: dict[int, Image] = {}
     for k in range(2):
-        shared.node.create_subscription(
-            Image,
-            f"/humans/faces/face{k}/frontalized",
-            lambda message, k=k: seen.__setitem__(k, message),
-            10,
-        )
+        keep = partial(seen.__setitem__, k)
+        topic = f"/humans/faces/face{k}/frontalized"
+        shared.node.create_subscription(Image, topic, keep, 10)
     assert shared.set_parameters(yaw_deg=[30.0], pitch_deg=[0.0], publish_humans=True) == ""
     try:
         # The topics exist only after the first faces.

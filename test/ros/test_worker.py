@@ -30,7 +30,7 @@ class Script:
             for k in range(count):
                 self.done.append(f"{name}{k}")
                 if k < count - 1:
-                    yield
+                    yield None
         except GeneratorExit:
             self.closed.append(name)
             raise
@@ -113,7 +113,7 @@ def test_a_request_interrupts_a_set(worker: Worker[str], script: Script) -> None
             script.done.append(f"set{k}")
             if k == 1:
                 answers.append(worker.submit(script.steps("request")))
-            yield
+            yield None
 
     worker.submit_set(long_set()).result(PATIENCE)
     assert script.done == ["set0", "set1", "request0", "set2", "set3", "set4"]
@@ -147,7 +147,7 @@ def test_abandoned_work_fails_and_is_closed(worker: Worker[str], script: Script)
         while True:
             reached.set()
             yield from script.steps("endless", 2)
-            yield
+            yield None
 
     running = worker.submit_set(endless())
     assert reached.wait(PATIENCE)
@@ -173,7 +173,7 @@ def test_a_frame_abandoned_midway_is_dropped_once(steps_before: int) -> None:
         for _ in range(2):
             step_begun.release()
             go_on.acquire()
-            yield
+            yield None
         finished.append(name)
 
     worker = Worker(frame, queue_size=1)
