@@ -80,7 +80,7 @@ def test_a_bad_photo_does_not_stop_the_others(
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(PHOTO.read_bytes()[:5000])
     write_image(tmp_path / "empty.png", np.full((100, 100, 3), 90, np.uint8))
-    write_image(tmp_path / "grey.png", cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY))  # type: ignore[arg-type]
+    write_image(tmp_path / "grey.png", cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY))
     photos = [
         str(tmp_path / name) for name in ("broken.jpg", "missing.png", "empty.png", "grey.png")
     ]
