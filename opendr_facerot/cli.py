@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 import opendr_facerot as facerot
 from opendr_facerot.assets import manifest, verify_assets
-from opendr_facerot.gallery import faces_montage, view_filename
+from opendr_facerot.gallery import Tile, face_tiles, faces_montage, view_filename
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.loading import pipeline_names
 from opendr_facerot.opendr import add_opendr_parser, split_angle_lists
 from opendr_facerot.render.rasterize import available_backends
-from opendr_facerot.rotator import Background, FaceRotator, FittedFace, RotatedFace
+from opendr_facerot.rotator import Background, FaceRotator, RotatedFace
 from opendr_facerot.views import View, view_grid, view_pairs
 from opendr_facerot.weights.cli import add_weights_parser
 
@@ -140,22 +140,23 @@ def _rotate_photo(
 ) -> None:
     image = read_image(photo)
     faces = rotator.fit(image)
-    done: list[tuple[FittedFace, list[RotatedFace]]] = []
+    tiles: list[list[Tile]] = []
     bar.total = (bar.total or 0) + (len(faces) - 1) * len(views)
     for index, face in enumerate(faces):
         if face.flags:
             tqdm.write(f"{photo}: face {index}: {', '.join(face.flags)}", file=sys.stderr)
-        done.append((face, []))
+        done: list[RotatedFace] = []
         for rotated in rotator.render(face, views):
             if with_montage:
-                done[-1][1].append(rotated)
+                done.append(rotated)
             path = folder / view_filename(photo.stem, index, rotated.view)
             write_image(path, _pixels(rotated))
             tqdm.write(str(path))
             bar.update()
+        tiles.append(face_tiles(image, face, done))
     if with_montage:
         path = folder / f"{photo.stem}_montage.png"
-        write_image(path, faces_montage(image, done))
+        write_image(path, faces_montage(tiles))
         tqdm.write(str(path))
 
 
