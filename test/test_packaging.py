@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -40,7 +39,6 @@ DISTRIBUTION_OF_ROSDEP_KEY = {
     "python3-pil": "pillow",
     "python3-scipy": "scipy",
     "python3-tqdm": "tqdm",
-    "python3-yaml": "pyyaml",
 }
 WITHOUT_UBUNTU_PACKAGE = {"numba", "onnxruntime", "safetensors", "threadpoolctl"}
 ROS_WITHOUT_WHEEL = {"launch", "launch_ros", "opendr_facerot_interfaces"}
@@ -120,34 +118,50 @@ def test_rosdep_keys_and_pip_requirements_name_the_same_packages(
     from_rosdep = {DISTRIBUTION_OF_ROSDEP_KEY[key] for key in python_keys}
     assert from_rosdep | WITHOUT_UBUNTU_PACKAGE == names(setup_arguments["install_requires"])
 
-    ros_keys = keys - python_keys - ROS_WITHOUT_WHEEL
-    wheels = {f"ros-jazzy-{key.replace('_', '-')}" for key in ros_keys}
+    wheels = {wheel_of(key) for key in keys - python_keys - ROS_WITHOUT_WHEEL}
     assert wheels == names(setup_arguments["extras_require"]["ros"])
 
 
-def imported_modules(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*.py"):
+def wheel_of(ros_package: str) -> str:
+    return f"ros-jazzy-{ros_package.replace('_', '-')}"
+
+
+def foreign_modules(*folders: str) -> set[str]:
+    """Top-level modules that the files in the folders import from elsewhere."""
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    imported = set()
+    for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                yield from (alias.name.partition(".")[0] for alias in node.names)
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module.partition(".")[0]
+                imported.add(node.module.partition(".")[0])
+    own = {"opendr_facerot", "benchmarks", *(path.stem for path in files)}
+    return imported - own - sys.stdlib_module_names
 
 
 def test_imports_and_declared_dependencies_are_the_same(setup_arguments: dict[str, Any]) -> None:
-    foreign = {
-        module
-        for folder in ("opendr_facerot", "launch")
-        for module in imported_modules(ROOT / folder)
-        if module not in sys.stdlib_module_names and module != "opendr_facerot"
-    }
+    imported = foreign_modules("opendr_facerot", "launch")
     ros = {d.name for d in manifest(ROOT).exec_depends if not d.name.startswith("python3-")}
-    assert ros <= foreign, "package.xml names ROS packages that nothing imports"
+    assert ros <= imported, "package.xml names ROS packages that nothing imports"
 
-    distributions = {DISTRIBUTION_OF_MODULE.get(module, module) for module in foreign - ros}
+    distributions = {DISTRIBUTION_OF_MODULE.get(module, module) for module in imported - ros}
     required = names(setup_arguments["install_requires"])
     optional = names(setup_arguments["extras_require"]["torch"])
     assert distributions == required | optional
+
+
+def test_imports_of_the_tests_are_declared(setup_arguments: dict[str, Any]) -> None:
+    package = manifest(ROOT)
+    ros = {depend.name for depend in package.exec_depends + package.test_depends}
+    imported = foreign_modules("test")
+    distributions = {
+        wheel_of(module) if module in ros else DISTRIBUTION_OF_MODULE.get(module, module)
+        for module in imported - ROS_WITHOUT_WHEEL
+    }
+    required = names(setup_arguments["install_requires"])
+    declared = required | names(setup_arguments["extras_require"]["test"])
+    assert {canonicalize_name(name) for name in distributions} <= declared
 
 
 def test_build_requirements_of_the_interfaces_are_those_of_their_project() -> None:
