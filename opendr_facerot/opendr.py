@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from opendr_facerot import opendr_files as files
 from opendr_facerot.errors import AngleError, FacerotError, ImageError, SettingsError
+from opendr_facerot.generate.aligned_crop import aligned_crop, five_landmarks
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.rotator import FittedFace
 from opendr_facerot.views import View
@@ -326,8 +327,6 @@ class _Generation:
         )
 
     def _write_view(self, name: str, view: GeneratedFace) -> None:
-        from opendr_facerot.generate.aligned_crop import aligned_crop, five_landmarks
-
         landmarks5 = five_landmarks(view.landmarks68)
         path = self._folder / "Images_orig" / name
         write_image(path, view.image)

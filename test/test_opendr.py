@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +323,11 @@ def test_words_that_are_no_angles(photos: Path) -> None:
     for yaw in ("91", "nan"):
         with pytest.raises(AngleError, match="yaw"):
             MultiviewDataGeneration(argparse.Namespace(path_in=photos, val_yaw=yaw))
+
+
+def test_torch_is_not_imported_before_it_is_needed() -> None:
+    program = "import sys, opendr_facerot.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_negative_angles_on_the_command_line() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -304,7 +306,7 @@ def test_render_backends_agree(
         pipeline.turn(face.state, View(0.6, 0.1))
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cuda:x"])
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cuda:x", "cpu:0"])
 def test_wrong_device(weights: Path, device: str) -> None:
     with pytest.raises(facerot.DeviceError, match=device):
         facerot.load("rotate_and_render", weights=weights, device=device)
@@ -340,6 +342,19 @@ def test_weights_of_the_default_place(
         facerot.load("rotate_and_render")
     monkeypatch.setenv("FACEROT_WEIGHTS", str(weights))
     facerot.load("rotate_and_render").close()
+
+
+def test_without_torch() -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import opendr_facerot as facerot\n"
+        "try: facerot.load('rotate_and_render')\n"
+        "except facerot.DeviceError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "pip install 'opendr_facerot[torch]'" in done.stdout
 
 
 def test_truncated_weights(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ model files that the user has: see ``facerot weights``.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -451,7 +452,7 @@ def _device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.partition(":")[0] not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise DeviceError(f"the device is {name!r}: give auto, cpu, cuda or cuda:<index>")
     return torch_device("cuda:0" if name == "cuda" else name)
 
