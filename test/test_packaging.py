@@ -40,7 +40,7 @@ DISTRIBUTION_OF_ROSDEP_KEY = {
     "python3-scipy": "scipy",
     "python3-tqdm": "tqdm",
 }
-WITHOUT_UBUNTU_PACKAGE = {"numba", "onnxruntime", "safetensors", "threadpoolctl"}
+WITHOUT_ROSDEP_KEY = {"numba", "onnxruntime", "safetensors", "threadpoolctl"}
 ROS_WITHOUT_WHEEL = {"launch", "launch_ros", "opendr_facerot_interfaces"}
 
 
@@ -116,7 +116,7 @@ def test_rosdep_keys_and_pip_requirements_name_the_same_packages(
     keys = {depend.name for depend in manifest(ROOT).exec_depends}
     python_keys = {key for key in keys if key.startswith("python3-")}
     from_rosdep = {DISTRIBUTION_OF_ROSDEP_KEY[key] for key in python_keys}
-    assert from_rosdep | WITHOUT_UBUNTU_PACKAGE == names(setup_arguments["install_requires"])
+    assert from_rosdep | WITHOUT_ROSDEP_KEY == names(setup_arguments["install_requires"])
 
     wheels = {wheel_of(key) for key in keys - python_keys - ROS_WITHOUT_WHEEL}
     assert wheels == names(setup_arguments["extras_require"]["ros"])
