@@ -117,8 +117,10 @@ class Options:
             SettingsError: An option has an unknown name or an unusable value.
             AngleError: An angle is not a number.
         """
-        given = {name: value for name, value in vars(args).items() if name != "run"}
-        for name in _NO_EFFECT.keys() & given.keys():
+        given = {
+            name: value for name, value in vars(args).items() if value is not None and name != "run"
+        }
+        for name in [name for name in _NO_EFFECT if name in given]:
             del given[name]
             _log.warning("option %s has no effect: %s", name, _NO_EFFECT[name])
         if "path_in" not in given:
@@ -140,7 +142,7 @@ class Options:
             device=given.pop("device", "auto"),
             weights=None if weights is None else Path(weights),
             two_step=bbox_init == "two",
-            heatmap_size=float(given.pop("heatmap_size", 1.0)),
+            heatmap_size=_number("heatmap_size", given.pop("heatmap_size", 1.0)),
             round_radians=_flag("round_radians", given.pop("round_radians", False)),
             faces=cast(FaceChoice, faces),
             dumps=frozenset(dumps),
@@ -407,10 +409,10 @@ def add_opendr_parser(parser: argparse.ArgumentParser) -> None:
         "OpenDR's synthetic multi-view facial image generation: for each photo the views of "
         "-val_yaw, with the photo's pitch, and those of -val_pitch, with the photo's yaw."
     )
-    parser.argument_default = argparse.SUPPRESS  # what is not given is not in the namespace
     parser.set_defaults(run=_run)
 
     def add(*names: str, text: str, **how: Any) -> None:
+        # What is not given is not in the namespace.
         parser.add_argument(*names, help=text, default=argparse.SUPPRESS, **how)
 
     add("-path_in", required=True, metavar="DIR", text="photos, also in subfolders")
@@ -445,10 +447,16 @@ def _flag(name: str, value: object) -> bool:
     return word in _TRUE
 
 
-def _is_number(word: str) -> bool:
+def _number(name: str, value: Any) -> float:
+    if not _is_number(value):
+        raise SettingsError(f"{name} is {value!r}: give a number")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
     try:
-        float(word)
-    except ValueError:
+        float(value)
+    except (TypeError, ValueError):
         return False
     return True
 

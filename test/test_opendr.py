@@ -349,7 +349,13 @@ def test_defaults_are_the_documented_ones(photos: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("bbox_init", "three"), ("faces", "some"), ("dump_ply", "maybe"), ("shape", "round")],
+    [
+        ("bbox_init", "three"),
+        ("faces", "some"),
+        ("dump_ply", "maybe"),
+        ("shape", "round"),
+        ("heatmap_size", "wide"),
+    ],
 )
 def test_wrong_options(photos: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
@@ -360,7 +366,7 @@ def test_nothing_to_render(photos: Path) -> None:
     with pytest.raises(SettingsError, match="no angles"):
         MultiviewDataGeneration(argparse.Namespace(path_in=photos, val_yaw=[], val_pitch=[]))
     with pytest.raises(SettingsError, match="path_in"):
-        MultiviewDataGeneration(argparse.Namespace())
+        MultiviewDataGeneration(argparse.Namespace(path_in=None))
 
 
 @pytest.mark.parametrize(

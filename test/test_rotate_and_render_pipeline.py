@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,22 @@ def test_batches_do_not_change_the_pictures(
     for one, view in zip(together, pipeline.render(face, iter(views)), strict=True):
         # Convolutions of other batches may add up in another order.
         assert np.abs(one.image.astype(int) - view.image).max() <= 1
+
+
+def test_threads_do_not_disturb_each_other(
+    pipeline: RotateAndRenderRotator, face: facerot.FittedFace, astronaut: NDArray[np.uint8]
+) -> None:
+    views = [View(yaw, None) for yaw in (-0.6, -0.2, 0.2, 0.6)]
+    alone = [view.image for view in pipeline.render(face, views)]
+
+    def render(_: int) -> list[NDArray[np.uint8]]:
+        (again,) = pipeline.fit(astronaut)
+        return [view.image for view in pipeline.render(again, views)]
+
+    with ThreadPoolExecutor(3) as threads:
+        for images in threads.map(render, range(6)):
+            for image, expected in zip(images, alone, strict=True):
+                assert np.abs(image.astype(int) - expected).max() <= 1
 
 
 def test_background_and_size(
