@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageColor
 from tqdm import tqdm
 
 import opendr_facerot as facerot
@@ -24,7 +23,7 @@ from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.loading import pipeline_names
 from opendr_facerot.opendr import add_opendr_parser, split_angle_lists
 from opendr_facerot.render.rasterize import available_backends
-from opendr_facerot.rotator import Background, FaceRotator, RotatedFace
+from opendr_facerot.rotator import Background, FaceRotator, RotatedFace, parse_background
 from opendr_facerot.views import View, view_grid, view_pairs
 from opendr_facerot.weights.cli import add_weights_parser
 
@@ -180,17 +179,10 @@ def _angle_deg(text: str) -> float | None:
 
 
 def _background(text: str) -> Background:
-    if text == "plate":
-        return "plate"
-    if text == "transparent":
-        return "transparent"
     try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither plate, transparent nor a colour such as white or #808080"
-        ) from None
-    return (red, green, blue)
+        return parse_background(text)
+    except facerot.SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

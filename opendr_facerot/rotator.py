@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageColor
 
 from opendr_facerot.errors import SettingsError
 from opendr_facerot.views import View
@@ -80,6 +81,25 @@ def check_background(background: Background) -> None:
         raise SettingsError(
             f"background is {background!r}: give 'plate', 'transparent' or an RGB triple of 0..255"
         )
+
+
+def parse_background(text: str) -> Background:
+    """Background of a word, where people type it: ``plate``, ``transparent`` or a colour.
+
+    Raises:
+        SettingsError: The text is none of them.
+    """
+    if text == "plate":
+        return "plate"
+    if text == "transparent":
+        return "transparent"
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise SettingsError(
+            f"background is {text!r}: give plate, transparent or a colour such as white or #808080"
+        ) from None
+    return (red, green, blue)
 
 
 @dataclass(frozen=True, eq=False)

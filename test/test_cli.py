@@ -127,7 +127,7 @@ def test_an_unknown_colour_is_a_usage_error(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["rotate", str(PHOTO), "--background", "beach", "-o", str(tmp_path)])
-    assert "'beach' is neither plate, transparent nor a colour" in capsys.readouterr().err
+    assert "background is 'beach'" in capsys.readouterr().err
 
 
 def test_info_lists_every_model_with_its_licence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from PIL import ImageColor
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from opendr_facerot.errors import AngleError, SettingsError
-from opendr_facerot.rotator import MAX_SIZE, MIN_SIZE, Background, RotatorSettings
+from opendr_facerot.rotator import MAX_SIZE, MIN_SIZE, RotatorSettings, parse_background
 from opendr_facerot.views import View, view_grid, view_pairs
 
 Value: TypeAlias = bool | int | float | str | list[float]
@@ -150,12 +149,12 @@ PARAMETERS: Mapping[str, Parameter] = {
         "view to those of each frame.",
     ),
     "age_warn": Parameter(
-        0.5,
+        2.0,
         "Age of the output since the frame's stamp [s] above which /diagnostics warns.",
         range=(0.0, 3600.0),
     ),
     "age_error": Parameter(
-        2.0,
+        10.0,
         "Age of the output since the frame's stamp [s] above which /diagnostics reports an error.",
         range=(0.0, 3600.0),
     ),
@@ -203,7 +202,7 @@ class NodeParameters:
                 device=v["device"],
                 weights=Path(v["weights"]).expanduser() if v["weights"] else None,
                 output_size=v["output_size"],
-                background=_background(v["background"]),
+                background=parse_background(v["background"]),
                 max_faces=v["max_faces"],
                 min_face_size=v["min_face_size"],
                 min_score=v["min_score"],
@@ -301,21 +300,6 @@ def _views(values: Mapping[str, Any]) -> tuple[View, ...]:
     return tuple(views)
 
 
-def _background(text: str) -> Background:
-    if text == "plate":
-        return "plate"
-    if text == "transparent":
-        return "transparent"
-    try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
-    except ValueError:
-        raise SettingsError(
-            f"parameter background is {text!r}: give plate, transparent or a colour such as white "
-            "or #808080"
-        ) from None
-    return (red, green, blue)
-
-
 def _fov(degrees: float) -> float | None:
     if degrees and degrees < _MIN_FOV_DEG:
         raise SettingsError(
@@ -325,4 +309,6 @@ def _fov(degrees: float) -> float | None:
 
 
 def _shown(value: Any) -> str:
-    return "empty" if value is None else repr(value)
+    if value is None:
+        return "empty"
+    return repr(list(value) if isinstance(value, array) else value)
