@@ -6,13 +6,12 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-pytest.importorskip("opendr_facerot_interfaces", reason="the interfaces are not built")
-
-from graph import Graph, NodeProcess
+if TYPE_CHECKING:  # ROS may be missing, and the tests skipped
+    from graph import Graph, NodeProcess
 
 REPOSITORY = Path(__file__).parents[2]
 _METADATA = "Metadata-Version: 2.1\nName: squares\nVersion: 0\n"
@@ -50,12 +49,13 @@ def _same_environment(node_environment: dict[str, str]) -> Iterator[None]:
         yield
 
 
-StartNode = Callable[..., NodeProcess]
-
-
 @pytest.fixture
-def start_node(node_environment: dict[str, str], tmp_path: Path) -> Iterator[StartNode]:
-    """Start nodes with ROS arguments; those still running are killed after the test."""
+def start_node(
+    node_environment: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[..., NodeProcess]]:
+    """Start nodes with ROS arguments; they end with the test."""
+    from graph import NodeProcess
+
     started: list[NodeProcess] = []
 
     def start(*arguments: str) -> NodeProcess:
@@ -65,7 +65,7 @@ def start_node(node_environment: dict[str, str], tmp_path: Path) -> Iterator[Sta
 
     yield start
     for process in started:
-        process.kill()
+        process.end()
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +73,19 @@ def squares_node(
     node_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NodeProcess]:
     """An active node with the pipeline "squares", shared by the tests of a module."""
+    from graph import NodeProcess
+
     log = tmp_path_factory.mktemp("log") / "node.log"
     process = NodeProcess(("-r", "__ns:=/shared", "-p", "pipeline:=squares"), node_environment, log)
     yield process
-    process.kill()
+    process.end()
 
 
 @pytest.fixture(scope="module")
 def connect(node_environment: dict[str, str]) -> Iterator[Callable[[str], Graph]]:
     """Make clients of the node in a namespace; they live as long as the module's tests."""
+    from graph import Graph
+
     made: list[Graph] = []
 
     def make(namespace: str) -> Graph:

@@ -78,10 +78,15 @@ class NodeProcess:
         self.process.send_signal(number)
         return self.process.wait(PATIENCE), time.monotonic() - started
 
-    def kill(self) -> None:
+    def end(self) -> None:
+        """Make sure that it does not outlive the test. Killed processes leave shared memory."""
         if self.is_running():
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
 
 class Graph:

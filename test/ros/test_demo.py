@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
+
 import os
 import re
 import signal
@@ -10,7 +14,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from opendr_facerot.imaging import read_image, write_image
 

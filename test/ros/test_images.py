@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
+
 import io
 import math
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
+
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from graph import Graph, NodeProcess
 from squares import picture
 

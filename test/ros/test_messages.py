@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
+
 import math
 
 import numpy as np
-import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 

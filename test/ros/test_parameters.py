@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
+
 import math
 from array import array
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from rcl_interfaces.msg import ParameterDescriptor
 
@@ -105,6 +108,7 @@ def test_whole_numbers_where_decimals_are_meant() -> None:
     [
         ("yaw_deg", [0.0, 91.5], "91.5 is outside [-90, 90]"),
         ("yaw_deg", [math.inf], "inf is outside"),
+        ("yaw_deg", array("d", [95.0]), "yaw_deg is [95.0]: 95 is outside"),
         ("yaw_deg", [], "a list of at least one number"),
         ("yaw_deg", None, "empty"),
         ("yaw_deg", 3.0, "3.0"),
@@ -123,7 +127,7 @@ def test_whole_numbers_where_decimals_are_meant() -> None:
         ("fov_deg", 3.0, "5 to 150"),
         ("fov_deg", -1.0, "-1"),
         ("max_rate", math.inf, "inf"),
-        ("age_warn", 3.0, "above age_error"),
+        ("age_warn", 11.0, "above age_error"),
     ],
 )
 def test_unusable_values_are_refused_by_name(name: str, value: Any, told: str) -> None:

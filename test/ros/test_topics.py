@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
+
 import io
 from collections.abc import Callable
 from functools import partial
