@@ -61,6 +61,7 @@ setup(
             "pytest",
             "pyyaml",
             "ros-jazzy-action-msgs",
+            "ros-jazzy-ament-index-python",
             "ros-jazzy-lifecycle-msgs",
             "ruff",
             "tomli; python_version < '3.11'",

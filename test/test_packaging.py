@@ -137,7 +137,7 @@ def foreign_modules(*folders: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
     own = {"opendr_facerot", "benchmarks", *(path.stem for path in files)}
-    return imported - own - sys.stdlib_module_names
+    return imported - own - sys.stdlib_module_names - {"tomllib"}  # from Python 3.11 on
 
 
 def test_imports_and_declared_dependencies_are_the_same(setup_arguments: dict[str, Any]) -> None:
