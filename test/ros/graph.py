@@ -160,9 +160,11 @@ class Graph:
         """Wait until the node is active and gets what this client publishes."""
         blank = np.zeros((16, 16, 3), np.uint8)
         deadline = time.monotonic() + PATIENCE
-        while self.rotate().error_code != RotateFace.Response.NO_FACE:
+        answer = None
+        while answer is None or answer.error_code != RotateFace.Response.NO_FACE:
             assert time.monotonic() < deadline, "the node gets no frames"
             self.publish(blank, stamp=0)
+            answer = self._answer_within(2.0, self.begin_rotate())
 
     def publish(self, image: NDArray[np.uint8] | Image, stamp: int = 1) -> Header:
         """Publish a picture; ``stamp`` are its seconds."""
@@ -271,6 +273,12 @@ class Graph:
             self.node.create_subscription(kind, f"{self.name}/{topic}", callback, 10)
         )
         self.wait(lambda: self.activity() != "active, no subscribers", "a subscriber to be seen")
+
+    def _answer_within(self, seconds: float, future: Any) -> Any:
+        """The answer, or None: a server answers into the void until it has found its client."""
+        deadline = time.monotonic() + seconds
+        self.wait(lambda: future.done() or time.monotonic() > deadline, "an answer")
+        return future.result() if future.done() else None
 
     def _wait_wanted(self, wanted: str) -> None:
         self.wait(
