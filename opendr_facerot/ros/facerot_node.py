@@ -158,7 +158,8 @@ class FacerotNode(LifecycleNode):
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         self._problem = f"cannot {transition}: {_described(error)}"
-        self.get_logger().error(self._problem)
+        if self.context.ok():
+            self.get_logger().error(self._problem)
         return FAILURE
 
     # Parameters

@@ -26,12 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
-        node = FacerotNode()
-    except (FacerotError, RuntimeError) as error:  # RuntimeError: of ROS about its own arguments
-        sys.stderr.write(f"facerot_node: {error}\n")
-        return 1
     except KeyboardInterrupt:
         return 0
+    except RuntimeError as error:  # of ROS, about its arguments or a parameter file
+        return _refuse(error)
+    try:
+        node = FacerotNode()
+    except (FacerotError, RuntimeError, KeyboardInterrupt) as error:
+        ended_by_signal = isinstance(error, KeyboardInterrupt) or not rclpy.ok()
+        return 0 if ended_by_signal else _refuse(error)
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     while rclpy.ok():
@@ -55,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _refuse(reason: BaseException) -> int:
+    sys.stderr.write(f"facerot_node: {reason}\n")
+    return 1
 
 
 if __name__ == "__main__":
