@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 import opendr_facerot as facerot
@@ -11,6 +12,10 @@ from opendr_facerot.imaging import read_image
 from opendr_facerot.pipelines.head import HeadRotator
 
 DATA = Path(__file__).parent / "data"
+
+# A test that fails for taking long says something about the machine, not about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
