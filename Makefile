@@ -25,7 +25,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 help:
 	@echo 'make demo    run a ROS 2 graph on a photo; PHOTO=me.jpg YAW="-60 -30 0 30 60" PITCH="0" OUT=folder'
-	@echo 'make test    ruff, mypy and all tests'
+	@echo 'make test    ruff, mypy and the quick tests; SLOW=1 for all tests'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make venv    only make the environment $(VENV); PYTHON=python3.11'
 	@echo 'make clean   remove the environment and everything built'
@@ -38,8 +38,10 @@ demo: venv
 	$(VENV)/bin/python -m opendr_facerot.ros.demo --photo '$(PHOTO)' \
 	    $(if $(YAW),--yaw-deg $(YAW)) $(if $(PITCH),--pitch-deg $(PITCH)) -o '$(OUT)'
 
+# Threads of small matrices, on cores that several processes share, mostly wait for one another.
 test: lint
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	$(VENV)/bin/python -m pytest $(if $(SLOW),,-m 'not slow')
 
 lint: $(STAMPS)/test
 	$(VENV)/bin/python -m ruff check .

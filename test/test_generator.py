@@ -119,6 +119,7 @@ def test_folded_output_of_the_original(
     np.testing.assert_allclose(output[..., ::4, ::4], golden["ngf4_output"], atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_full_size_output_of_the_original(
     golden: dict[str, NDArray[np.float32]], inputs: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:

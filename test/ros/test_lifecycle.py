@@ -15,6 +15,8 @@ from squares import picture
 
 from opendr_facerot_interfaces.srv import RotateFace
 
+pytestmark = pytest.mark.slow
+
 Code = RotateFace.Response
 StartNode = Callable[..., NodeProcess]
 MakeGraph = Callable[[str], Graph]

@@ -14,6 +14,8 @@ from squares import picture
 from opendr_facerot.ros.core import QUEUE_SIZE
 from opendr_facerot_interfaces.srv import RotateFace
 
+pytestmark = pytest.mark.slow
+
 Code = RotateFace.Response
 
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from opendr_facerot.ros.images import image_from_message
 from opendr_facerot.weights.synthetic import write_synthetic
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("pipeline", ["head", "rotate_and_render"])
 def test_two_people_in_a_stream_and_a_request_meanwhile(

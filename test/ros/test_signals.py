@@ -13,6 +13,8 @@ import numpy as np
 from graph import Graph, NodeProcess
 from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_node_that_fits_a_face(

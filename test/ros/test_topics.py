@@ -18,6 +18,8 @@ from squares import picture, view_colour
 
 from opendr_facerot.ros.images import image_from_message
 
+pytestmark = pytest.mark.slow
+
 StartNode = Callable[..., NodeProcess]
 
 
