@@ -40,6 +40,8 @@ from opendr_facerot.reconstruct.face_parameters import FaceParameters
 from opendr_facerot.views import View
 from opendr_facerot.weights.synthetic import write_synthetic
 
+pytestmark = pytest.mark.slow
+
 RENDERED = Path("rs_model") / "example"
 
 

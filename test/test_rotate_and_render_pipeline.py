@@ -40,6 +40,8 @@ from opendr_facerot.weights.manifest import Component
 from opendr_facerot.weights.store import InstalledComponent, component_path, write_components
 from opendr_facerot.weights.synthetic import write_synthetic
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden_render"
 GOLDEN_VIEWS = sorted(path.stem.removeprefix("view_") for path in GOLDEN.glob("view_*.npz"))

@@ -37,6 +37,8 @@ from opendr_facerot.generate.training_step import (
 )
 from opendr_facerot.generate.weight_init import initialise_weights
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent / "data" / "golden_generate"
 
 SMALL_GENERATOR = GeneratorOptions(ngf=2, n_downsample=2, n_blocks=1)
