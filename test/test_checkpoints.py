@@ -14,6 +14,8 @@ from opendr_facerot.errors import WeightsError
 from opendr_facerot.generate.checkpoints import generator_options, load_generator, load_weights
 from opendr_facerot.generate.rotate_spade import GeneratorOptions, RotateSpadeGenerator
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = GeneratorOptions(ngf=2, n_downsample=2, n_blocks=3)
 ALIASED = ["resnet_layers1.conv_block4.weight_orig", "resnet_layers1.conv_1.weight_orig"]
 

@@ -127,6 +127,7 @@ def test_malformed_image_of_a_request(shared: Graph, image: Image, told: str) ->
     assert told in answer.message
 
 
+@pytest.mark.slow
 def test_malformed_frames_are_counted_and_survived(shared: Graph) -> None:
     shared.subscribe()
     before = shared.counts()
@@ -146,12 +147,14 @@ def _difference(after: dict[str, str], before: dict[str, str], key: str) -> int:
     return int(after[key]) - int(before[key])
 
 
+@pytest.mark.slow
 def test_no_face(shared: Graph) -> None:
     answer = shared.rotate(picture(()))
     assert (answer.success, answer.error_code) == (False, Code.NO_FACE)
     assert "no green square" in answer.message
 
 
+@pytest.mark.slow
 def test_worker_that_raises(shared: Graph) -> None:
     answer = shared.rotate(picture(fail=True))
     assert (answer.success, answer.error_code) == (False, Code.INTERNAL)
@@ -165,6 +168,7 @@ def test_worker_that_raises(shared: Graph) -> None:
     shared.wait(lambda: shared.faces and shared.faces[-1].header.stamp.sec == 50, "a good frame")
 
 
+@pytest.mark.slow
 def test_montage_of_a_frame(shared: Graph) -> None:
     shared.subscribe_montage()
     header = shared.publish(picture((40, 60)), stamp=3)
@@ -177,6 +181,7 @@ def test_montage_of_a_frame(shared: Graph) -> None:
         assert np.all(pixels == colour, axis=2).sum() == 2 * 192 * 192
 
 
+@pytest.mark.slow
 def test_nothing_is_done_for_frames_that_nobody_wants(shared: Graph) -> None:
     before = shared.counts()
     for _ in range(3):

