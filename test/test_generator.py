@@ -20,6 +20,8 @@ from opendr_facerot.generate.label_mask import mask_lines, needs_mask
 from opendr_facerot.generate.landmark_labels import label_from_heat_maps, line_heat_maps
 from opendr_facerot.generate.rotate_spade import GeneratorOptions, RotateSpadeGenerator, SpadeNorm
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent / "data" / "golden_generate"
 TOLERANCE = 1e-4
 
@@ -119,7 +121,6 @@ def test_folded_output_of_the_original(
     np.testing.assert_allclose(output[..., ::4, ::4], golden["ngf4_output"], atol=TOLERANCE)
 
 
-@pytest.mark.slow
 def test_full_size_output_of_the_original(
     golden: dict[str, NDArray[np.float32]], inputs: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:

@@ -69,7 +69,7 @@ def test_a_view_at_the_photo_s_pose_is_the_photo(
                 cv2.TM_CCOEFF_NORMED,
             )
         )[1]
-        for s in np.arange(0.6, 1.6, 0.02)
+        for s in np.arange(0.9, 1.5, 0.02)
     )
     assert found > 0.97
 
