@@ -44,7 +44,7 @@ _VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
 _MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
-_HAIR_ANGLES = (math.radians(9.0), math.radians(3.0))
+_HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
 """Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
 _FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
 
@@ -58,6 +58,7 @@ class _Frame:
     behind: NDArray[np.uint8]
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
+    hair: NDArray[np.uint8]
 
 
 @dataclass(eq=False)
@@ -86,7 +87,7 @@ class _HeadState:
         if frame is None or frame.size != size:
             scale = size / (_VIEW_SIDE * self.work.face_height)
             offset = (size - 1) / 2 - scale * self.work.centre
-            layers = (self.plate.behind, self.plate.collar, self.plate.person)
+            layers = (self.plate.behind, self.plate.collar, self.plate.person, self.plate.hair)
             frame = _Frame(
                 size,
                 self.work.intrinsics.scaled(scale, *offset),
@@ -173,7 +174,8 @@ class HeadRotator:
             )
             # Hardly turned, hair beyond the mesh's outline still looks as in the photo.
             if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
-                head = lay_over(head, frame.person, loose)
+                layer = frame.person if background == "plate" else frame.hair
+                head = lay_over(head, layer, loose)
             alpha = None
             if background == "plate":
                 picture = over_plate(head, frame.behind, frame.collar)

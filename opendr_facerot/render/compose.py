@@ -23,11 +23,13 @@ class Plate:
         behind: ``(S, S, 3)`` uint8 RGB: background, and the body without the head.
         collar: ``(S, S, 4)`` uint8 RGBA: clothing that lies in front of the neck.
         person: ``(S, S, 4)`` uint8 RGBA: the person as photographed, hair and all.
+        hair: ``(S, S, 4)`` uint8 RGBA: of that, only what is around the face.
     """
 
     behind: NDArray[np.uint8]
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
+    hair: NDArray[np.uint8]
 
 
 def make_plate(
@@ -72,8 +74,11 @@ def make_plate(
 
     collar = cloth * smoothstep(0.0, -0.06, height) * smoothstep(0.4, 0.8, matte) * work.inside
     rgba = np.dstack([foreground, 255.0 * collar])
-    person = np.dstack([work.image, _to_uint8(255.0 * matte)])
-    return Plate(_to_uint8(behind), _to_uint8(rgba), person)
+    around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
+    person, hair = (
+        np.dstack([work.image, _to_uint8(255.0 * alpha)]) for alpha in (matte, matte * around_head)
+    )
+    return Plate(_to_uint8(behind), _to_uint8(rgba), person, hair)
 
 
 def place(
