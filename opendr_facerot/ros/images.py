@@ -7,20 +7,23 @@ before its data are touched. `sensor_msgs/image_encodings.hpp` names the encodin
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 from opendr_facerot.errors import ImageError
 from opendr_facerot.imaging import check_size, decode_image
 
-ImageMessage: TypeAlias = Image | CompressedImage
+if TYPE_CHECKING:  # messages of bags are read where there is no ROS
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from std_msgs.msg import Header
 
+ImageMessage: TypeAlias = "Image | CompressedImage"
+"""Of any client library whose messages have these fields."""
 
 _MIN_FOV, _MAX_FOV = math.radians(5), math.radians(150)  # what RotatorSettings takes
 
@@ -88,19 +91,39 @@ def image_from_message(message: ImageMessage) -> NDArray[np.uint8]:
         ImageError: The message contradicts itself, its encoding is unknown, its size unusable, or
             its compressed data are damaged.
     """
-    if isinstance(message, CompressedImage):
+    if hasattr(message, "format"):
         return decode_image(bytes(message.data), f"compressed image ({message.format!r})")
     return _image_from_raw(message)
 
 
 def image_message(pixels: NDArray[np.uint8], header: Header) -> Image:
-    """An rgb8 or rgba8 message of ``(H, W, 3)`` or ``(H, W, 4)`` uint8 pixels."""
+    """A message of rclpy; see :func:`image_fields`."""
+    from sensor_msgs.msg import Image
+
+    fields = image_fields(pixels)
+    data = array("B")  # the field would go through any other kind of buffer byte by byte
+    data.frombytes(fields.pop("data").data)
+    return Image(header=header, data=data, **fields)
+
+
+def image_fields(pixels: NDArray[np.uint8]) -> dict[str, Any]:
+    """All fields but the header of an rgb8 or rgba8 image.
+
+    Args:
+        pixels: ``(H, W, 3)`` or ``(H, W, 4)`` uint8.
+
+    Returns:
+        The fields by name; ``data`` is ``(N,)`` uint8.
+    """
     height, width, channels = pixels.shape
-    message = Image(header=header, height=height, width=width, step=width * channels)
-    message.encoding = "rgb8" if channels == 3 else "rgba8"
-    # A copy of the bytes; assigning them to the field would go through them one by one.
-    message.data.frombytes(np.ascontiguousarray(pixels).reshape(-1).data)
-    return message
+    return {
+        "height": height,
+        "width": width,
+        "encoding": "rgb8" if channels == 3 else "rgba8",
+        "is_bigendian": 0,
+        "step": width * channels,
+        "data": np.ascontiguousarray(pixels).reshape(-1),
+    }
 
 
 def is_empty(message: Image) -> bool:

@@ -7,13 +7,14 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opendr_facerot.errors import AngleError, SettingsError
 from opendr_facerot.rotator import MAX_SIZE, MIN_SIZE, RotatorSettings, parse_background
 from opendr_facerot.views import View, view_grid, view_pairs
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
 
 Value: TypeAlias = bool | int | float | str | list[float]
 
@@ -48,6 +49,8 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         """What ROS tools show, and the checks that ROS makes itself."""
+        from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
         descriptor = ParameterDescriptor(
             description=self.description,
             read_only=self.read_only,

@@ -10,15 +10,13 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from opendr_facerot.gallery import face_tiles, faces_montage
-from opendr_facerot.ros.images import image_message
-from opendr_facerot.ros.messages import face_id, face_message, view_message
+from opendr_facerot.ros.face_messages import face_id
+from opendr_facerot.ros.messages import face_message, montage_message, view_message
 from opendr_facerot.ros.parameters import FRONTAL, NodeParameters
 from opendr_facerot.ros.rotation import TurnedFace
 from opendr_facerot_interfaces.msg import RotatedFaceArray
 
 _QOS = QoSProfile(depth=10)  # reliable; deep enough for several faces of one frame
-_MONTAGE_TILE = 192
 
 
 class ResultPublisher:
@@ -55,9 +53,7 @@ class ResultPublisher:
             if parameters.publish_humans:
                 self._publish_frontalized(face, header)
         if self._montage_wanted(parameters):
-            tiles = [face_tiles(image, face.fitted, face.views) for face in faces]
-            pixels = faces_montage(tiles, _MONTAGE_TILE)
-            self._montage.publish(image_message(pixels, header))
+            self._montage.publish(montage_message(image, faces, header))
 
     def destroy(self) -> None:
         """Withdraw the topics."""
