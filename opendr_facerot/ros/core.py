@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -28,8 +29,11 @@ from opendr_facerot_interfaces.msg import RotatedFaceArray
 QUEUE_SIZE = 4
 """Most requests, and most sets of views, that are unfinished at a time."""
 
-FrameListener: TypeAlias = Callable[[Header, NDArray[np.uint8], list[TurnedFace]], None]
-"""Takes a frame's header and pixels, and the faces found in it with all their views."""
+FrameListener: TypeAlias = Callable[
+    [Header, NDArray[np.uint8], list[TurnedFace], NodeParameters], None
+]
+"""Takes a frame's header and pixels, the faces found in it with all their views, and the parameters
+that were in force when it was taken up."""
 
 Rotated: TypeAlias = list[RotatedFaceArray]
 
@@ -67,13 +71,14 @@ class FaceTurner:
         self,
         parameters: NodeParameters,
         on_faces: FrameListener,
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         self.camera_fov: float | None = None
         self.enabled = True
         self.statistics = Statistics()
         self._on_faces = on_faces
         self._on_error = on_error
+        self._gate = threading.Lock()  # nothing enters while what is inside is being dropped
         self._active = False
         self._latest: ImageMessage | None = None
         self._rotator: FaceRotator | None = None
@@ -102,19 +107,22 @@ class FaceTurner:
 
     def start(self) -> None:
         """Take frames and requests; the pipeline is loaded."""
-        self._active = True
+        with self._gate:
+            self._active = True
 
     def halt(self) -> None:
         """Take nothing more, and drop what there is."""
-        self._active = False
-        self.camera_fov = None
-        self._drop_work("the node is no longer active")
+        with self._gate:
+            self._active = False
+            self.camera_fov = None
+            self._drop_work("the node is no longer active")
 
     def enable(self, enabled: bool) -> None:
         """Take frames and requests while active, or take nothing more and drop what there is."""
-        self.enabled = enabled
-        if not enabled:
-            self._drop_work("the node was disabled")
+        with self._gate:
+            self.enabled = enabled
+            if not enabled:
+                self._drop_work("the node was disabled")
 
     def close(self, timeout: float) -> bool:
         """End the thread; returns whether it has ended within ``timeout`` seconds."""
@@ -124,15 +132,21 @@ class FaceTurner:
 
     def take_frame(self, message: ImageMessage, wanted: bool) -> None:
         """Keep a frame for requests, and turn its faces if anybody wants them."""
-        if not self._active or not self.enabled:
-            self.statistics.count(Count.UNWANTED)
-            return
-        self._latest = message
-        if wanted:
-            self.statistics.count(Count.RECEIVED)
-            self.worker.offer_frame(message)
-        else:
-            self.statistics.count(Count.UNWANTED)
+        with self._gate:
+            if not self._active or not self.enabled:
+                self.statistics.count(Count.UNWANTED)
+                return
+            self._latest = message
+            if wanted:
+                self.statistics.count(Count.RECEIVED)
+                self.worker.offer_frame(message)
+            else:
+                self.statistics.count(Count.UNWANTED)
+
+    def refuse_frame(self, error: Exception) -> None:
+        """Count a frame whose message cannot be read."""
+        self.statistics.count(Count.RECEIVED)
+        self._record(Count.REJECTED, error)
 
     def submit(self, request: Request) -> Future[Rotated]:
         """Queue a request.
@@ -143,8 +157,9 @@ class FaceTurner:
             NoImageError: The request is for the latest frame, and there is none.
             BusyError: Too many requests are waiting.
         """
-        message, rotation = self._prepare(request)
-        return self._admit(self.worker.submit, _finished(message.header, rotation))
+        with self._gate:
+            message, rotation = self._prepare(request)
+            return self._admit(self.worker.submit, _finished(message.header, rotation))
 
     def submit_set(self, request: Request, observer: SetObserver) -> Future[Rotated]:
         """Queue a set of views; if it is cancelled, its result is what was done until then.
@@ -152,8 +167,10 @@ class FaceTurner:
         Raises:
             FacerotError: As :meth:`submit`.
         """
-        message, rotation = self._prepare(request)
-        return self._admit(self.worker.submit_set, _observed(message.header, rotation, observer))
+        with self._gate:
+            message, rotation = self._prepare(request)
+            steps = _observed(message.header, rotation, observer)
+            return self._admit(self.worker.submit_set, steps)
 
     def _drop_work(self, reason: str) -> None:
         self._latest = None
@@ -221,7 +238,9 @@ class FaceTurner:
             self.statistics.count(Count.NO_FACE)
         except ImageError as error:
             self._record(Count.REJECTED, error)
-        except Exception as error:  # the next frame may do better
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # of a pipeline, which may raise anything
             self._record(Count.FAILED, error)
 
     def _turn_frame(self, message: ImageMessage) -> Steps[None]:
@@ -233,13 +252,13 @@ class FaceTurner:
         fov = parameters.rotator.fov or self.camera_fov
         settings = self._settings(rotator, fov, parameters.rotator.max_faces)
         faces = yield from rotate(rotator, image, parameters.views, settings, started)
-        self._on_faces(message.header, image, faces)
+        self._on_faces(message.header, image, faces, parameters)
         self.statistics.measure(Timing.LATENCY, time.monotonic() - started)
         self.statistics.record_stages(faces[0].fitted.timings)
         self.statistics.count(Count.FACES, len(faces))
         self.statistics.count(Count.PROCESSED)
 
-    def _record(self, what: Count, error: Exception) -> None:
+    def _record(self, what: Count, error: BaseException) -> None:
         self.statistics.count(what)
         self.statistics.record_error(error)
         self._on_error(error)

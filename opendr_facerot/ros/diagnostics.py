@@ -87,6 +87,11 @@ class Diagnostics:
             return DiagnosticStatus.WARN, rejected
         if new[Count.REFUSED]:
             return DiagnosticStatus.WARN, f"{new[Count.REFUSED]} requests refused: too many at once"
+        if new[Count.AHEAD]:
+            return DiagnosticStatus.WARN, (
+                f"{new[Count.AHEAD]} frames are stamped ahead of the node's clock: synchronise the "
+                "clocks, or set use_sim_time where there is a /clock"
+            )
         if age > state.age_warn:
             return DiagnosticStatus.WARN, f"output is {age:.1f} s old"
         return DiagnosticStatus.OK, _activity(state)

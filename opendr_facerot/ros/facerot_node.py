@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from concurrent.futures import Future, wait
 from typing import Any
@@ -16,22 +17,21 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
-from opendr_facerot.errors import FacerotError, SettingsError
+from opendr_facerot.errors import FacerotError, ImageError, SettingsError
 from opendr_facerot.loading import pipeline_class
 from opendr_facerot.ros.core import QUEUE_SIZE, FaceTurner
 from opendr_facerot.ros.diagnostics import Diagnostics, NodeState
-from opendr_facerot.ros.errors import NotActiveError
+from opendr_facerot.ros.errors import BusyError, NotActiveError
 from opendr_facerot.ros.images import ImageMessage, vertical_fov
 from opendr_facerot.ros.parameters import PARAMETERS, NodeParameters, checked, refuse_unknown
 from opendr_facerot.ros.requests import RequestServer
 from opendr_facerot.ros.results import ResultPublisher
 from opendr_facerot.ros.rotation import TurnedFace
-from opendr_facerot.ros.statistics import Timing
+from opendr_facerot.ros.statistics import Count, Timing
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -40,6 +40,8 @@ THREADS = 2 * QUEUE_SIZE + 6
 
 _FRAME_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LOG_PERIOD = 5.0  # seconds between two messages of one kind
+_CLOCK_TOLERANCE = 0.1  # seconds by which a stamp may be ahead of this machine's clock
+_STEP_PATIENCE = 1.0  # seconds that a transition waits for a step of the pipeline to end
 
 
 class FacerotNode(LifecycleNode):
@@ -83,16 +85,25 @@ class FacerotNode(LifecycleNode):
         """Stop working; returns whether the worker has ended within ``timeout`` seconds."""
         return self._turner.close(timeout)
 
+    def refuse_unreadable(self, entity: Any, error: Exception) -> None:
+        """Count and report what arrived for a subscription or service and cannot be read."""
+        if isinstance(entity, Subscription) and entity.callback == self._on_image:
+            self._turner.refuse_frame(ImageError(f"the message cannot be read: {error}"))
+        else:
+            self.get_logger().warning(
+                f"a message cannot be read and is skipped: {error}",
+                throttle_duration_sec=_LOG_PERIOD,
+            )
+
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check what the parameters name, and announce the topics."""
-        parameters = self._turner.parameters
         try:
-            pipeline_class(parameters.pipeline)
+            pipeline_class(self._turner.parameters.pipeline)
+            self._results = ResultPublisher(self)
         except Exception as error:  # importing a pipeline may raise anything
             return self._failed("configure", error)
-        self._results = ResultPublisher(self)
         self._problem = ""
         self._lifecycle = "inactive"
         return SUCCESS
@@ -101,11 +112,12 @@ class FacerotNode(LifecycleNode):
         """Load the pipeline and subscribe to the images."""
         try:
             self._wait_for(self._turner.load())
+            super().on_activate(state)
+            self._turner.start()
+            self._subscribe()
         except Exception as error:  # so may loading it
+            self._halt()
             return self._failed("activate", error)
-        super().on_activate(state)
-        self._turner.start()
-        self._subscribe()
         self._problem = ""
         self._lifecycle = "active"
         self.get_logger().info(
@@ -121,16 +133,28 @@ class FacerotNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the pipeline and withdraw the topics."""
-        self._free()
+        try:
+            self._free()
+        except Exception as error:
+            return self._failed("clean up", error)
+        self._problem = ""
         self._lifecycle = "unconfigured"
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and free everything, from any state."""
         self._halt()
-        self._free()
+        try:
+            self._free()
+        except Exception as error:  # the process is about to end
+            self._failed("free the pipeline", error)
         self._lifecycle = "finalized"
         return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to the start after a transition that raised an error."""
+        self._halt()
+        return self.on_cleanup(state)
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
@@ -150,10 +174,15 @@ class FacerotNode(LifecycleNode):
             self._results = None
 
     def _wait_for(self, future: Future[None]) -> None:
-        """Wait for the worker, but not longer than ROS runs."""
+        """Wait for a call of the worker to begin and to end, but not longer than ROS runs."""
+        deadline = time.monotonic() + _STEP_PATIENCE
         while not wait([future], timeout=0.1).done:
             if not self.context.ok():
                 raise NotActiveError("the node is shutting down")
+            if time.monotonic() > deadline and future.cancel():
+                raise BusyError(
+                    "the pipeline has not come to the end of a step: try again, or end the node"
+                )
         future.result()
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
@@ -223,16 +252,28 @@ class FacerotNode(LifecycleNode):
     def _wanted(self) -> bool:
         return self._results is not None and self._results.wanted(self._turner.parameters)
 
-    def _on_faces(self, header: Header, image: NDArray[np.uint8], faces: list[TurnedFace]) -> None:
+    def _on_faces(
+        self,
+        header: Header,
+        image: NDArray[np.uint8],
+        faces: list[TurnedFace],
+        parameters: NodeParameters,
+    ) -> None:
         if self._results is None:
             return
-        self._results.publish(header, image, faces, self._turner.parameters)
-        stamp = Time.from_msg(header.stamp)
-        if stamp.nanoseconds:
-            age = self.get_clock().now() - stamp
-            self._turner.statistics.measure(Timing.AGE, 1e-9 * age.nanoseconds)
+        self._results.publish(header, image, faces, parameters)
+        self._measure_age(header.stamp.sec + 1e-9 * header.stamp.nanosec)
 
-    def _on_frame_error(self, error: Exception) -> None:
+    def _measure_age(self, stamp: float) -> None:
+        if stamp == 0.0:  # the driver gives none
+            return
+        age = 1e-9 * self.get_clock().now().nanoseconds - stamp
+        if age < -_CLOCK_TOLERANCE:
+            self._turner.statistics.count(Count.AHEAD)
+        else:
+            self._turner.statistics.measure(Timing.AGE, max(age, 0.0))
+
+    def _on_frame_error(self, error: BaseException) -> None:
         logger = self.get_logger()
         if isinstance(error, FacerotError):
             logger.warning(f"frame skipped: {error}", throttle_duration_sec=_LOG_PERIOD)

@@ -16,26 +16,33 @@ _EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit status."""
+    # Until ROS has its own handlers, and in the gaps between what it handles.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         import rclpy
-        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+        from rclpy.executors import ExternalShutdownException
 
+        from opendr_facerot.ros.executor import SteadyExecutor
         from opendr_facerot.ros.facerot_node import THREADS, FacerotNode
     except ImportError as error:
         sys.stderr.write(f"facerot_node: {error}\n{HOW_TO_BUILD}")
         return 1
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
-    except KeyboardInterrupt:
-        return 0
     except RuntimeError as error:  # of ROS, about its arguments or a parameter file
         return _refuse(error)
     try:
         node = FacerotNode()
-    except (FacerotError, RuntimeError, KeyboardInterrupt) as error:
-        ended_by_signal = isinstance(error, KeyboardInterrupt) or not rclpy.ok()
-        return 0 if ended_by_signal else _refuse(error)
-    executor = MultiThreadedExecutor(num_threads=THREADS)
+    except (FacerotError, RuntimeError) as error:
+        return _refuse(error) if rclpy.ok() else 0
+    executor = SteadyExecutor(THREADS, node.refuse_unreadable)
     executor.add_node(node)
     while rclpy.ok():
         try:

@@ -23,6 +23,7 @@ class Count(Enum):
     FAILED = "frames failed"  # the pipeline raised an unexpected error
     UNWANTED = "frames unwanted"  # nobody subscribes, or disabled: not counted as received
     NO_FACE = "frames without a face"
+    AHEAD = "frames stamped ahead"  # of this machine's clock: their output has no age
     FACES = "faces"
     REQUESTS = "requests"
     REFUSED = "requests refused"  # too many at once

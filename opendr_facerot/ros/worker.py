@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -66,9 +67,14 @@ class Worker(Generic[FrameT]):
 
     @property
     def pending_frames(self) -> int:
-        """Frames that are waiting or being worked on: 0 to 2."""
+        """Frames that are waiting or being worked on: 0 to 3.
+
+        The third is one that was abandoned during a step which has not come to its end.
+        """
         with self._changed:
-            return (self._waiting_frame is not None) + (self._frame is not None)
+            running = self._running
+            abandoned = running is not None and running.is_frame and running is not self._frame
+            return (self._waiting_frame is not None) + (self._frame is not None) + abandoned
 
     def limit_rate(self, rate: float) -> None:
         """Start at most ``rate`` frames a second, 0 meaning any number."""
@@ -102,7 +108,10 @@ class Worker(Generic[FrameT]):
         return self._enqueue(self._sets, steps)
 
     def call(self, function: Callable[[], ResultT]) -> Future[ResultT]:
-        """Call a function in the worker's thread before any other work."""
+        """Call a function in the worker's thread before any other work.
+
+        The future can be cancelled until the call begins.
+        """
         job = _Job(_single_step(function))
         with self._changed:
             if self._stopped:
@@ -126,7 +135,7 @@ class Worker(Generic[FrameT]):
             self._sets.clear()
             self._waiting_frame = self._frame = None
         for job in idle:
-            job.steps.close()
+            _close(job)
 
     def stop(self, timeout: float) -> bool:
         """Abandon everything and end the thread, after any calls that are waiting.
@@ -158,10 +167,13 @@ class Worker(Generic[FrameT]):
                 next(job.steps)
             except StopIteration as end:
                 self._finish(job, end.value, None)
-            except BaseException as error:  # whatever a step raises is the result of its job
+            except Exception as error:  # whatever a step raises is the result of its job
                 self._finish(job, None, error)
+            except BaseException as error:  # nor does code of others end the thread or its callers
+                self._finish(job, None, RuntimeError(f"{type(error).__name__}: {error}"))
             else:
                 self._pause(job)
+            del job  # its pictures are not to be kept until the next one comes
 
     def _next_job(self) -> _Job | None:
         with self._changed:
@@ -169,14 +181,19 @@ class Worker(Generic[FrameT]):
                 if self._stopped:
                     return None
                 delay = self._next_frame_time - time.monotonic()
+                delay = min(delay, threading.TIMEOUT_MAX)
                 self._changed.wait(delay if self._waiting_frame is not None else None)
             self._running = job
             return job
 
     def _choose(self) -> _Job | None:
-        for queue in (self._calls, self._requests):
-            if queue:
-                return queue[0]
+        while self._calls:
+            call = self._calls[0]
+            if call.future.running() or call.future.set_running_or_notify_cancel():
+                return call
+            self._calls.popleft()
+        if self._requests:
+            return self._requests[0]
         frame = self._frame_to_do()
         if self._sets and (self._set_is_next or frame is None):
             self._set_is_next = False
@@ -202,7 +219,7 @@ class Worker(Generic[FrameT]):
             if self._sets and self._sets[0] is job:
                 self._sets.rotate(-1)
         if abandoned:
-            job.steps.close()
+            _close(job)
 
     def _finish(self, job: _Job, result: object, error: BaseException | None) -> None:
         with self._changed:
@@ -218,6 +235,12 @@ class Worker(Generic[FrameT]):
             job.future.set_result(result)
         else:
             job.future.set_exception(error)
+
+
+def _close(job: _Job) -> None:
+    """End work that has been abandoned; an error in its tidying up has nobody to go to."""
+    with suppress(Exception):
+        job.steps.close()
 
 
 def _single_step(function: Callable[[], ResultT]) -> Steps[ResultT]:
