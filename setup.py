@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 NAME = "opendr_facerot"
 TORCH = "torch==2.13.0"
 ROS = [  # where ROS 2 is not installed; the interfaces are built from opendr_facerot_interfaces/
+    "ros-jazzy-ament-index-python",
     "ros-jazzy-builtin-interfaces",
     "ros-jazzy-diagnostic-msgs",
     "ros-jazzy-rcl-interfaces",
@@ -32,7 +33,9 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.launch.py")),
-        (f"share/{NAME}/config", glob("config/*.yaml") + glob("config/*.xml")),
+        (f"share/{NAME}/config", glob("config/*.*")),
+        (f"share/{NAME}/config/sros2", glob("config/sros2/*.xml")),
+        (f"share/{NAME}/photos", glob("photos/*.png")),
         (f"share/{NAME}/rviz", glob("rviz/*.rviz")),
     ],
     zip_safe=False,
@@ -61,7 +64,6 @@ setup(
             "pytest",
             "pyyaml",
             "ros-jazzy-action-msgs",
-            "ros-jazzy-ament-index-python",
             "ros-jazzy-lifecycle-msgs",
             "ruff",
             "tomli; python_version < '3.11'",
@@ -74,6 +76,7 @@ setup(
         "console_scripts": [
             "facerot = opendr_facerot.cli:main",
             "facerot_node = opendr_facerot.ros.node:main",
+            "facerot_photo_publisher = opendr_facerot.ros.photo_publisher:main",
         ],
         "opendr_facerot.pipelines": [
             "head = opendr_facerot.pipelines.head:HeadRotator",

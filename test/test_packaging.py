@@ -239,7 +239,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in tracked:
         shutil.copy(ROOT / name, source)
-    for name in ("opendr_facerot", "resource", "launch", "config", "LICENSES"):
+    for name in ("opendr_facerot", "resource", "launch", "config", "photos", "rviz", "LICENSES"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation")
     run(*pip, "--wheel-dir", folder, source)
@@ -268,14 +268,20 @@ def test_installed_wheel_has_its_commands_in_bin_and_is_an_ament_package(
 ) -> None:
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", tmp_path, wheel)
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    assert {"bin/facerot", "bin/facerot_node"} <= installed
+    assert {"bin/facerot", "bin/facerot_node", "bin/facerot_photo_publisher"} <= installed
     assert not (tmp_path / "lib" / "opendr_facerot").exists()
     assert {
         "share/ament_index/resource_index/packages/opendr_facerot",
         "share/opendr_facerot/package.xml",
         "share/opendr_facerot/launch/facerot.launch.py",
         "share/opendr_facerot/config/facerot.yaml",
+        "share/opendr_facerot/launch/demo.launch.py",
+        "share/opendr_facerot/config/demo.yaml",
         "share/opendr_facerot/config/fastdds_profile.xml",
+        "share/opendr_facerot/config/foxglove_layout.json",
+        "share/opendr_facerot/config/sros2/facerot_policy.xml",
+        "share/opendr_facerot/photos/astronaut.png",
+        "share/opendr_facerot/rviz/facerot.rviz",
     } <= installed
 
 
@@ -294,9 +300,12 @@ def colcon_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_colcon_installs_what_ros2_run_and_launch_look_for(colcon_install: Path) -> None:
-    for file in ("lib/opendr_facerot/facerot", "lib/opendr_facerot/facerot_node"):
-        assert os.access(colcon_install / "opendr_facerot" / file, os.X_OK)
-    for file in ("launch/facerot.launch.py", "config/facerot.yaml", "package.xml"):
+    for file in ("facerot", "facerot_node", "facerot_photo_publisher"):
+        assert os.access(colcon_install / "opendr_facerot/lib/opendr_facerot" / file, os.X_OK)
+    for file in (
+        "launch/facerot.launch.py", "launch/demo.launch.py", "config/facerot.yaml",
+        "photos/astronaut.png", "package.xml",
+    ):  # fmt: skip
         assert (colcon_install / "opendr_facerot/share/opendr_facerot" / file).is_file()
 
 
