@@ -83,7 +83,9 @@ class FaceTurner:
         self._latest: ImageMessage | None = None
         self._rotator: FaceRotator | None = None
         self._loaded: tuple[object, ...] = ()
-        self.worker: Worker[ImageMessage] = Worker(self._frame_steps, QUEUE_SIZE)
+        self.worker: Worker[ImageMessage] = Worker(
+            self._frame_steps, QUEUE_SIZE, self._count_frames
+        )
         self.use(parameters)
 
     @property
@@ -138,15 +140,13 @@ class FaceTurner:
                 return
             self._latest = message
             if wanted:
-                self.statistics.count(Count.RECEIVED)
                 self.worker.offer_frame(message)
             else:
                 self.statistics.count(Count.UNWANTED)
 
     def refuse_frame(self, error: Exception) -> None:
         """Count a frame whose message cannot be read."""
-        self.statistics.count(Count.RECEIVED)
-        self._record(Count.REJECTED, error)
+        self._record(error, Count.RECEIVED, Count.REJECTED)
 
     def submit(self, request: Request) -> Future[Rotated]:
         """Queue a request.
@@ -234,14 +234,13 @@ class FaceTurner:
         try:
             yield from self._turn_frame(message)
         except NoFaceError:
-            self.statistics.count(Count.PROCESSED)
-            self.statistics.count(Count.NO_FACE)
+            self.statistics.count(Count.PROCESSED, Count.NO_FACE)
         except ImageError as error:
-            self._record(Count.REJECTED, error)
+            self._record(error, Count.REJECTED)
         except GeneratorExit:
             raise
         except BaseException as error:  # of a pipeline, which may raise anything
-            self._record(Count.FAILED, error)
+            self._record(error, Count.FAILED)
 
     def _turn_frame(self, message: ImageMessage) -> Steps[None]:
         started = time.monotonic()
@@ -255,12 +254,14 @@ class FaceTurner:
         self._on_faces(message.header, image, faces, parameters)
         self.statistics.measure(Timing.LATENCY, time.monotonic() - started)
         self.statistics.record_stages(faces[0].fitted.timings)
-        self.statistics.count(Count.FACES, len(faces))
-        self.statistics.count(Count.PROCESSED)
+        self.statistics.count(Count.PROCESSED, *[Count.FACES] * len(faces))
 
-    def _record(self, what: Count, error: BaseException) -> None:
-        self.statistics.count(what)
+    def _count_frames(self, received: int, dropped: int) -> None:
+        self.statistics.count(*[Count.RECEIVED] * received, *[Count.DROPPED] * dropped)
+
+    def _record(self, error: BaseException, *what: Count) -> None:
         self.statistics.record_error(error)
+        self.statistics.count(*what)
         self._on_error(error)
 
 

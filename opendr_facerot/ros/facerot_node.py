@@ -24,7 +24,7 @@ from std_srvs.srv import SetBool
 from opendr_facerot.errors import FacerotError, ImageError, SettingsError
 from opendr_facerot.loading import pipeline_class
 from opendr_facerot.ros.core import QUEUE_SIZE, FaceTurner
-from opendr_facerot.ros.diagnostics import Diagnostics, NodeState
+from opendr_facerot.ros.diagnostics import Diagnostics, NodeState, statistics_response
 from opendr_facerot.ros.errors import BusyError, NotActiveError
 from opendr_facerot.ros.images import ImageMessage, vertical_fov
 from opendr_facerot.ros.parameters import PARAMETERS, NodeParameters, checked, refuse_unknown
@@ -32,10 +32,11 @@ from opendr_facerot.ros.requests import RequestServer
 from opendr_facerot.ros.results import ResultPublisher
 from opendr_facerot.ros.rotation import TurnedFace
 from opendr_facerot.ros.statistics import Count, Timing
+from opendr_facerot_interfaces.srv import GetStatistics
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
-THREADS = 2 * QUEUE_SIZE + 6
+THREADS = 2 * QUEUE_SIZE + 7
 """Executor threads: one for each request and set that may wait, the rest for what must not."""
 
 _FRAME_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -70,6 +71,12 @@ class FacerotNode(LifecycleNode):
         self._requests = RequestServer(self, self._turner)
         self.create_service(
             SetBool, "~/enable", self._on_enable, callback_group=MutuallyExclusiveCallbackGroup()
+        )
+        self.create_service(
+            GetStatistics,
+            "~/get_statistics",
+            self._on_get_statistics,
+            callback_group=MutuallyExclusiveCallbackGroup(),
         )
         self._diagnostics = Diagnostics(self._turner.statistics.snapshot())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -291,9 +298,21 @@ class FacerotNode(LifecycleNode):
         response.message = "enabled" if request.data else "disabled"
         return response
 
+    def _on_get_statistics(
+        self, request: GetStatistics.Request, response: GetStatistics.Response
+    ) -> GetStatistics.Response:
+        stamp = self.get_clock().now().to_msg()
+        return statistics_response(stamp, self._state(), self._turner.statistics.snapshot())
+
     def _report(self) -> None:
+        stamp = self.get_clock().now().to_msg()
+        statistics = self._turner.statistics.snapshot()
+        report = self._diagnostics.report(stamp, self._state(), statistics)
+        self._diagnostics_publisher.publish(report)
+
+    def _state(self) -> NodeState:
         parameters = self._turner.parameters
-        state = NodeState(
+        return NodeState(
             name=self.get_fully_qualified_name(),
             lifecycle=self._lifecycle,
             enabled=self._turner.enabled,
@@ -301,14 +320,10 @@ class FacerotNode(LifecycleNode):
             pipeline=parameters.pipeline,
             device=self._turner.device,
             problem=self._problem,
-            dropped_frames=self._turner.worker.dropped_frames,
-            pending_frames=self._turner.worker.pending_frames,
+            frame_seconds=self._turner.worker.frame_seconds,
             age_warn=parameters.age_warn,
             age_error=parameters.age_error,
         )
-        stamp = self.get_clock().now().to_msg()
-        statistics = self._turner.statistics.snapshot()
-        self._diagnostics_publisher.publish(self._diagnostics.report(stamp, state, statistics))
 
 
 def _own(changes: list[Parameter]) -> dict[str, Any]:

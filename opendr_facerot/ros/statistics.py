@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +12,18 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-_WINDOW = 200  # samples: a few seconds of a camera
+WINDOW = 200
+"""Most durations of one kind that are kept, the latest ones: a few seconds of a camera."""
 
 
 class Count(Enum):
-    """What is counted. Each frame that is received ends as one of the next three or is dropped."""
+    """What is counted. Each frame that is received ends as one of the next four."""
 
     RECEIVED = "frames received"
     PROCESSED = "frames processed"
     REJECTED = "frames rejected"  # unusable images
     FAILED = "frames failed"  # the pipeline raised an unexpected error
+    DROPPED = "frames dropped"  # replaced by a newer one, or abandoned
     UNWANTED = "frames unwanted"  # nobody subscribes, or disabled: not counted as received
     NO_FACE = "frames without a face"
     AHEAD = "frames stamped ahead"  # of this machine's clock: their output has no age
@@ -37,6 +40,31 @@ class Timing(Enum):
 
 
 @dataclass(frozen=True)
+class Summary:
+    """Statistics of some durations, in seconds; all zero if there are none.
+
+    Attributes:
+        count: Number of durations.
+        p50: Median; percentiles are interpolated linearly.
+    """
+
+    count: int
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+    @classmethod
+    def of(cls, seconds: NDArray[np.float64]) -> Summary:
+        """The statistics of ``(N,)`` durations."""
+        if not len(seconds):
+            return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        p50, p90, p99 = np.percentile(seconds, (50, 90, 99)).tolist()
+        return cls(len(seconds), float(seconds.mean()), p50, p90, p99, float(seconds.max()))
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The statistics at one moment.
 
@@ -45,12 +73,24 @@ class Snapshot:
         timings: ``(N,)`` seconds of the latest frames, oldest first.
         stages: Seconds that each stage of the latest fit took.
         last_error: Text of the latest error; empty if there was none.
+        uptime: Seconds since the node was started.
     """
 
     counts: Mapping[Count, int]
     timings: Mapping[Timing, NDArray[np.float64]]
     stages: Mapping[str, float]
     last_error: str
+    uptime: float
+
+    @property
+    def pending(self) -> int:
+        """Frames that have been received and not ended yet: 0 to 3.
+
+        One waits for its turn, one is being worked on, and one may have been abandoned during a
+        step that has not come to its end.
+        """
+        ended = (Count.PROCESSED, Count.REJECTED, Count.FAILED, Count.DROPPED)
+        return self.counts[Count.RECEIVED] - sum(self.counts[kind] for kind in ended)
 
 
 class Statistics:
@@ -58,14 +98,16 @@ class Statistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._started = time.monotonic()
         self._counts: Counter[Count] = Counter()
-        self._timings = {kind: deque[float](maxlen=_WINDOW) for kind in Timing}
+        self._timings = {kind: deque[float](maxlen=WINDOW) for kind in Timing}
         self._stages: Mapping[str, float] = {}
         self._last_error = ""
 
-    def count(self, what: Count, number: int = 1) -> None:
+    def count(self, *what: Count) -> None:
+        """Count one of each that is named; no snapshot has a part of them only."""
         with self._lock:
-            self._counts[what] += number
+            self._counts.update(what)
 
     def measure(self, what: Timing, seconds: float) -> None:
         with self._lock:
@@ -86,4 +128,5 @@ class Statistics:
                 {kind: np.array(values, np.float64) for kind, values in self._timings.items()},
                 self._stages,
                 self._last_error,
+                time.monotonic() - self._started,
             )

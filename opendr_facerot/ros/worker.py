@@ -27,6 +27,7 @@ Steps: TypeAlias = Generator[object, None, ResultT]
 class _Job:
     steps: Steps[Any]
     is_frame: bool = False
+    started: float = field(default_factory=time.monotonic)
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -39,10 +40,18 @@ class Worker(Generic[FrameT]):
     Args:
         frame_steps: Makes the work for a frame. What it raises is lost: it handles its own errors.
         queue_size: Most requests, and most sets, that are unfinished at a time.
+        count_frames: Called with the numbers of frames that have just been received and dropped;
+            a frame is dropped if it is replaced by a newer one or abandoned.
     """
 
-    def __init__(self, frame_steps: Callable[[FrameT], Steps[None]], queue_size: int) -> None:
+    def __init__(
+        self,
+        frame_steps: Callable[[FrameT], Steps[None]],
+        queue_size: int,
+        count_frames: Callable[[int, int], None],
+    ) -> None:
         self._frame_steps = frame_steps
+        self._count_frames = count_frames
         self._queue_size = queue_size
         self._changed = threading.Condition()
         self._calls: deque[_Job] = deque()
@@ -54,16 +63,9 @@ class Worker(Generic[FrameT]):
         self._set_is_next = False
         self._frame_interval = 0.0
         self._next_frame_time = 0.0
-        self._dropped_frames = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="facerot worker", daemon=True)
         self._thread.start()
-
-    @property
-    def dropped_frames(self) -> int:
-        """Frames that were replaced by a newer one or abandoned."""
-        with self._changed:
-            return self._dropped_frames
 
     @property
     def pending_frames(self) -> int:
@@ -76,6 +78,12 @@ class Worker(Generic[FrameT]):
             abandoned = running is not None and running.is_frame and running is not self._frame
             return (self._waiting_frame is not None) + (self._frame is not None) + abandoned
 
+    @property
+    def frame_seconds(self) -> float:
+        """How long the frame that is worked on has been; 0 without one."""
+        with self._changed:
+            return 0.0 if self._frame is None else time.monotonic() - self._frame.started
+
     def limit_rate(self, rate: float) -> None:
         """Start at most ``rate`` frames a second, 0 meaning any number."""
         with self._changed:
@@ -86,8 +94,7 @@ class Worker(Generic[FrameT]):
     def offer_frame(self, frame: FrameT) -> None:
         """Leave a frame to be worked on, in place of one that is still waiting."""
         with self._changed:
-            if self._waiting_frame is not None:
-                self._dropped_frames += 1
+            self._count_frames(1, int(self._waiting_frame is not None))
             self._waiting_frame = frame
             self._changed.notify()
 
@@ -130,7 +137,7 @@ class Worker(Generic[FrameT]):
             for job in jobs:
                 job.future.set_exception(reason)
             idle = [job for job in jobs if job is not self._running]
-            self._dropped_frames += (self._waiting_frame is not None) + (self._frame in idle)
+            self._count_frames(0, (self._waiting_frame is not None) + (self._frame in idle))
             self._requests.clear()
             self._sets.clear()
             self._waiting_frame = self._frame = None
@@ -215,7 +222,7 @@ class Worker(Generic[FrameT]):
             self._running = None
             abandoned = job.future.done()
             if abandoned and job.is_frame:
-                self._dropped_frames += 1
+                self._count_frames(0, 1)
             if self._sets and self._sets[0] is job:
                 self._sets.rotate(-1)
         if abandoned:

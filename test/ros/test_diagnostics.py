@@ -22,8 +22,7 @@ STATE = NodeState(
     pipeline="head",
     device="cpu",
     problem="",
-    dropped_frames=3,
-    pending_frames=1,
+    frame_seconds=0.0,
     age_warn=0.5,
     age_error=2.0,
 )
@@ -85,7 +84,7 @@ def test_only_what_is_new_counts(
     reporter: Reporter, count: Count, level: bytes, message: str
 ) -> None:
     reporter.statistics.record_error(ValueError("odd"))
-    reporter.statistics.count(count, 2)
+    reporter.statistics.count(count, count)
     assert reporter.judgement() == (level, message)
     assert reporter.judgement() == (DiagnosticStatus.OK, "active")
 
@@ -105,17 +104,31 @@ def test_age_of_the_output(reporter: Reporter, age: float, level: bytes) -> None
     assert reporter.report().level == DiagnosticStatus.OK
 
 
+@pytest.mark.parametrize(
+    ("seconds", "level"),
+    [(0.4, DiagnosticStatus.OK), (0.6, DiagnosticStatus.WARN), (2.1, DiagnosticStatus.ERROR)],
+)
+def test_a_frame_that_hangs(reporter: Reporter, seconds: float, level: bytes) -> None:
+    hanging = replace(STATE, frame_seconds=seconds)
+    for _ in range(2):
+        assert reporter.report(hanging).level == level
+    assert reporter.judgement() == (DiagnosticStatus.OK, "active")
+
+
 def test_values(reporter: Reporter) -> None:
     for k in range(101):
         reporter.statistics.measure(Timing.LATENCY, k / 1000)
-    reporter.statistics.count(Count.RECEIVED, 7)
+    reporter.statistics.count(*[Count.RECEIVED] * 7, *[Count.DROPPED] * 3, Count.PROCESSED)
+    reporter.statistics.count(Count.REJECTED, Count.FAILED)
     reporter.statistics.record_stages({"detect": 0.0125})
     status = reporter.report()
     assert (status.name, status.hardware_id) == ("/ns/facerot: rotation", "cpu")
     values = {pair.key: pair.value for pair in status.values}
     assert values["frames received"] == "7"
     assert (values["frames dropped"], values["frames pending"]) == ("3", "1")
-    assert [values[f"latency p{p} [ms]"] for p in (50, 90, 99)] == ["50.0", "90.0", "99.0"]
+    measured = [values[f"latency {name} [ms]"] for name in ("mean", "p50", "p90", "p99", "max")]
+    assert measured == ["50.0", "50.0", "90.0", "99.0", "100.0"]
+    assert not any(key.startswith("output age") for key in values)
     assert values["stage detect [ms]"] == "12.5"
     assert (values["state"], values["pipeline"]) == ("active", "head")
     assert "last error" not in values

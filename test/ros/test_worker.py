@@ -22,6 +22,7 @@ class Script:
         self.done: list[str] = []
         self.closed: list[str] = []
         self.started_at: list[float] = []
+        self.received = self.dropped = 0
         self._gate = threading.Event()
         self._held = threading.Event()
 
@@ -39,6 +40,10 @@ class Script:
     def frame(self, name: str) -> Steps[None]:
         self.started_at.append(time.monotonic())
         yield from self.steps(name, 3)
+
+    def count_frames(self, received: int, dropped: int) -> None:
+        self.received += received
+        self.dropped += dropped
 
     def hold(self, worker: Worker[str]) -> Future[None]:
         """Keep the worker busy until :meth:`release`."""
@@ -61,7 +66,7 @@ def script() -> Script:
 
 @pytest.fixture
 def worker(script: Script) -> Iterator[Worker[str]]:
-    worker = Worker(script.frame, queue_size=2)
+    worker = Worker(script.frame, 2, script.count_frames)
     yield worker
     script.release()
     assert worker.stop(PATIENCE)
@@ -124,10 +129,31 @@ def test_only_the_latest_frame_waits(worker: Worker[str], script: Script) -> Non
     for name in "abcd":
         worker.offer_frame(name)
     assert worker.pending_frames == 1
-    assert worker.dropped_frames == 3
+    assert (script.received, script.dropped) == (4, 3)
     script.release()
     wait_until_idle(worker)
     assert script.done == ["d0", "d1", "d2"]
+
+
+def test_time_that_a_frame_is_worked_on(worker: Worker[str], script: Script) -> None:
+    assert worker.frame_seconds == 0.0
+    begun, go_on = threading.Event(), threading.Event()
+
+    def frame(name: str) -> Steps[None]:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        yield None
+
+    busy = Worker(frame, 1, script.count_frames)
+    before = time.monotonic()
+    busy.offer_frame("f")
+    assert begun.wait(PATIENCE)
+    time.sleep(0.02)
+    assert 0.02 <= busy.frame_seconds <= time.monotonic() - before
+    go_on.set()
+    wait_until_idle(busy)
+    assert busy.frame_seconds == 0.0
+    assert busy.stop(PATIENCE)
 
 
 def test_queues_are_bounded(worker: Worker[str], script: Script) -> None:
@@ -159,13 +185,13 @@ def test_abandoned_work_fails_and_is_closed(worker: Worker[str], script: Script)
     for future in (running, waiting):
         with pytest.raises(NotActiveError, match="enough"):
             future.result(PATIENCE)
-    assert worker.dropped_frames == 1
+    assert script.dropped == 1
     assert worker.submit(script.steps("next")).result(PATIENCE) == "next"
     assert "waiting0" not in script.done
 
 
 @pytest.mark.parametrize("steps_before", [1, 2])
-def test_a_frame_abandoned_midway_is_dropped_once(steps_before: int) -> None:
+def test_a_frame_abandoned_midway_is_dropped_once(steps_before: int, script: Script) -> None:
     finished: list[str] = []
     step_begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
 
@@ -176,7 +202,7 @@ def test_a_frame_abandoned_midway_is_dropped_once(steps_before: int) -> None:
             yield None
         finished.append(name)
 
-    worker = Worker(frame, queue_size=1)
+    worker = Worker(frame, 1, script.count_frames)
     worker.offer_frame("f")
     for _ in range(steps_before - 1):
         step_begun.acquire()
@@ -185,7 +211,7 @@ def test_a_frame_abandoned_midway_is_dropped_once(steps_before: int) -> None:
     worker.abandon(NotActiveError("enough"))
     go_on.release(5)
     assert worker.stop(PATIENCE)
-    assert (worker.dropped_frames, worker.pending_frames, finished) == (1, 0, [])
+    assert (script.dropped, worker.pending_frames, finished) == (1, 0, [])
 
 
 def test_rate_limit_keeps_frames_apart(worker: Worker[str], script: Script) -> None:
@@ -199,7 +225,7 @@ def test_rate_limit_keeps_frames_apart(worker: Worker[str], script: Script) -> N
 
 
 def test_stopping_does_not_wait_for_a_step_that_hangs(script: Script) -> None:
-    worker = Worker(script.frame, queue_size=2)
+    worker = Worker(script.frame, 2, script.count_frames)
     held = script.hold(worker)
     waiting = worker.submit(script.steps("x"))
     assert not worker.stop(0.05)
@@ -214,7 +240,7 @@ def test_stopping_does_not_wait_for_a_step_that_hangs(script: Script) -> None:
 
 
 def test_calls_made_before_stopping_are_carried_out(script: Script) -> None:
-    worker = Worker(script.frame, queue_size=2)
+    worker = Worker(script.frame, 2, script.count_frames)
     script.hold(worker)
     freed = worker.call(lambda: script.done.append("freed"))
     assert not worker.stop(0.0)
