@@ -237,7 +237,7 @@ def _zones(
     hairline_z = [-6, -2, 1.9, 2.2, 7.0, 7.3, 8.6, 9.6, 11, 13.5, 15, 16]
     hairline_y = [75.5, 76, 78, 86.5, 87.5, 85.0, 85.5, 88.0, 89.8, 91.5, 92.3, 92.5]
     scalp = (y > np.interp(z, hairline_z, hairline_y)) & skin & ~ear
-    neck_weight = smoothstep(66.5, 75.0, y - 0.25 * (z - 5.0))
+    neck_weight = smoothstep(66.5, 75.0, y + 0.25 * (z - 5.0))
     # Shoulders reach up behind the neck: they stay, however high.
     from_neck_axis = np.hypot(x, np.minimum(z - 3.0, 0.0)) + np.maximum(0.0, -z - 4.0)
     neck_weight = neck_weight * np.where(y < 77, smoothstep(10.5, 7.5, from_neck_axis), 1.0)
