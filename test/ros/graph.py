@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ from std_srvs.srv import SetBool
 from opendr_facerot.ros.images import image_message
 from opendr_facerot_interfaces.action import RotateFaceSet
 from opendr_facerot_interfaces.msg import RotatedFaceArray
-from opendr_facerot_interfaces.srv import RotateFace
+from opendr_facerot_interfaces.srv import GetStatistics, RotateFace
 
 PATIENCE = 15.0
 """Seconds to wait for something that takes a few milliseconds on an idle machine."""
@@ -42,17 +43,32 @@ TRANSITIONS = {
     "activate": Transition.TRANSITION_ACTIVATE,
     "deactivate": Transition.TRANSITION_DEACTIVATE,
     "cleanup": Transition.TRANSITION_CLEANUP,
+    "shutdown": Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
 }
 
 
 class NodeProcess:
-    """``facerot_node`` in a process group of its own."""
+    """``facerot_node`` in a process group of its own.
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    Args:
+        arguments: After ``--ros-args``.
+        environment: Its environment variables.
+        log: File that gets what it prints.
+        wrapper: Command that runs the node's, given as its last arguments.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        wrapper: Sequence[str] = (),
+    ) -> None:
         self._log = log
+        node = [sys.executable, "-m", "opendr_facerot.ros.node", "--ros-args", *arguments]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "opendr_facerot.ros.node", "--ros-args", *arguments],
+                [*wrapper, *node],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -67,6 +83,27 @@ class NodeProcess:
 
     def is_running(self) -> bool:
         return self.process.poll() is None
+
+    def status(self, field: str) -> str:
+        """A field of ``/proc/<pid>/status``."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
+
+    def memory(self) -> float:
+        """Megabytes of memory in use."""
+        return int(self.status("VmRSS")) / 1024
+
+    def peak_memory(self) -> float:
+        """Most megabytes of memory that were ever in use."""
+        return int(self.status("VmHWM")) / 1024
+
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def shared_memory(self) -> set[Path]:
+        """The shared-memory segments that the process has made for its messages."""
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        return {Path(name) for name in re.findall(r"/dev/shm/fastrtps_[0-9a-f]{16}\b", maps)}
 
     def wait(self) -> int:
         """Its exit status, once it has ended by itself."""
@@ -95,6 +132,7 @@ class Graph:
     Attributes:
         faces: Every RotatedFaceArray received, after :meth:`subscribe`.
         diagnostics: Every status of this node received.
+        report_stamp: Seconds of the latest report's stamp.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -102,6 +140,7 @@ class Graph:
         self.faces: list[RotatedFaceArray] = []
         self.montages: list[Image] = []
         self.diagnostics: list[DiagnosticStatus] = []
+        self.report_stamp = -1
         self._subscriptions: list[Any] = []
         self._changed = threading.Condition()
         self._context = Context()
@@ -121,6 +160,9 @@ class Graph:
         self._thread.start()
 
     def close(self) -> None:
+        """Leave the graph; once is enough."""
+        if not self._context.ok():
+            return
         self._executor.shutdown()
         self._thread.join()
         self.node.destroy_node()
@@ -166,6 +208,10 @@ class Graph:
             self.publish(blank, stamp=0)
             answer = self._answer_within(2.0, self.begin_rotate())
 
+    def subscribers(self, topic: str) -> int:
+        """Subscriptions to a topic of the namespace that this client knows of."""
+        return int(self.node.count_subscribers(topic))
+
     def publish(self, image: NDArray[np.uint8] | Image, stamp: int = 1) -> Header:
         """Publish a picture; ``stamp`` are its seconds."""
         header = Header(stamp=Time(sec=stamp, nanosec=5), frame_id=f"camera{stamp}")
@@ -175,12 +221,15 @@ class Graph:
         return header
 
     @contextmanager
-    def stream(self, images: Sequence[NDArray[np.uint8]], rate: float) -> Iterator[list[Header]]:
+    def stream(
+        self, images: Sequence[NDArray[np.uint8]], rate: float, first_stamp: int = 1
+    ) -> Iterator[list[Header]]:
         """Publish pictures in turn, ``rate`` a second; gives the headers sent so far."""
         sent: list[Header] = []
 
         def publish_next() -> None:
-            sent.append(self.publish(images[len(sent) % len(images)], stamp=len(sent) + 1))
+            stamp = first_stamp + len(sent)
+            sent.append(self.publish(images[len(sent) % len(images)], stamp))
 
         timer = self.node.create_timer(1.0 / rate, publish_next)
         try:
@@ -247,6 +296,9 @@ class Graph:
         response = self._call(GetParameters, "get_parameters", GetParameters.Request(names=[name]))
         return rclpy.parameter.parameter_value_to_python(response.values[0])
 
+    def statistics(self) -> GetStatistics.Response:
+        return self._call(GetStatistics, "get_statistics", GetStatistics.Request())
+
     def report(self) -> DiagnosticStatus:
         """The next report on /diagnostics."""
         seen = len(self.diagnostics)
@@ -292,6 +344,7 @@ class Graph:
                 self._changed.notify_all()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.report_stamp = message.header.stamp.sec
         self.diagnostics += [s for s in message.status if s.name == f"{self.name}: rotation"]
 
 
