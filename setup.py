@@ -28,7 +28,10 @@ setup(
     python_requires=">=3.10,<3.13",
     package_dir={"": "."},  # makes an editable install a plain path, which mypy and editors follow
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.assets": ["*.onnx", "*.npz", "*.json"]},
+    package_data={
+        f"{NAME}.assets": ["*.onnx", "*.npz", "*.json"],
+        f"{NAME}.bags": ["msg/*.msg"],  # a link to those of the interfaces
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -51,6 +54,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "bag": ["rosbags>=0.11"],
         "torch": [TORCH],
         "ros": ROS,
         "test": [
@@ -63,6 +67,7 @@ setup(
             "packaging",
             "pytest",
             "pyyaml",
+            "rosbags>=0.11",
             "ros-jazzy-action-msgs",
             "ros-jazzy-lifecycle-msgs",
             "ruff",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,22 @@ from tqdm import tqdm
 
 import opendr_facerot as facerot
 from opendr_facerot.assets import manifest, verify_assets
+from opendr_facerot.bags.cli import add_bag_parser
+from opendr_facerot.cli_options import (
+    add_rotator_arguments,
+    add_view_arguments,
+    chosen_views,
+    load_rotator,
+)
 from opendr_facerot.gallery import Tile, face_tiles, faces_montage, view_filename
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.loading import pipeline_names
 from opendr_facerot.opendr import add_opendr_parser, split_angle_lists
 from opendr_facerot.render.rasterize import available_backends
-from opendr_facerot.rotator import Background, FaceRotator, RotatedFace, parse_background
-from opendr_facerot.views import View, view_grid, view_pairs
+from opendr_facerot.rotator import FaceRotator, RotatedFace
+from opendr_facerot.views import View
 from opendr_facerot.weights.cli import add_weights_parser
 
-_DEFAULT_YAW_DEG = (-60.0, -30.0, 0.0, 30.0, 60.0)
 _QUIET_BELOW = 5  # outputs that are done before a progress bar could be read
 _PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "numba", "scipy", "pillow", "torch")
 
@@ -53,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_rotate(commands.add_parser("rotate", help="rotate the faces of photos"))
     _add_info(commands.add_parser("info", help="versions, backends, devices, packaged models"))
+    add_bag_parser(commands.add_parser("bag", help="add the faces to a ROS 2 recording"))
     add_weights_parser(commands.add_parser("weights", help="model files of rotate_and_render"))
     add_opendr_parser(commands.add_parser("opendr", help="OpenDR's tool, with its options"))
     return parser
@@ -65,52 +71,20 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=_rotate)
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
-    parser.add_argument(
-        "-y", "--yaw-deg", nargs="+", type=_angle_deg, default=_DEFAULT_YAW_DEG, metavar="DEG",
-        help="head yaws in [-90, 90], > 0 turns the nose to image right; 'keep' keeps the photo's "
-        "(default: -60 -30 0 30 60)",
-    )  # fmt: skip
-    parser.add_argument(
-        "-p", "--pitch-deg", nargs="+", type=_angle_deg, default=(0.0,), metavar="DEG",
-        help="head pitches in [-90, 90], > 0 looks down; 'keep' keeps the photo's (default: 0)",
-    )  # fmt: skip
-    parser.add_argument("--grid", action="store_true", help="every yaw with every pitch")
+    add_view_arguments(parser)
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it does not exist"
     )
     parser.add_argument(
         "--montage", action="store_true", help="also write <photo>_montage.png with all its views"
     )
-    parser.add_argument("--size", type=int, default=256, help="side, 64 to 1024 (default: 256)")
-    parser.add_argument(
-        "--background", type=_background, default="plate", metavar="WHAT",
-        help="plate (the photo's own, default), transparent, or a colour such as white or #808080",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-faces", type=int, default=0, metavar="N", help="largest faces; 0 = all (default)"
-    )
-    parser.add_argument(
-        "--fov-deg", type=float, metavar="DEG",
-        help="vertical field of view of the camera (default: a portrait lens)",
-    )  # fmt: skip
-    parser.add_argument("--pipeline", default="head", help=f"one of: {', '.join(pipeline_names())}")
-    parser.add_argument("--weights", type=Path, metavar="PATH", help="the pipeline's model files")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:<index>")
+    add_rotator_arguments(parser)
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    choose = view_grid if options.grid else view_pairs
-    views = choose(options.yaw_deg, options.pitch_deg, degrees=True)
+    views = chosen_views(options)
     _check_names(options.photos)
-    rotator = facerot.load(
-        options.pipeline,
-        device=options.device,
-        weights=options.weights,
-        output_size=options.size,
-        background=options.background,
-        max_faces=options.max_faces,
-        fov=None if options.fov_deg is None else math.radians(options.fov_deg),
-    )
+    rotator = load_rotator(options)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -172,17 +146,6 @@ def _check_names(photos: Sequence[Path]) -> None:
                 f"{other} and {photo} would both write {photo.stem}_face0_….png: "
                 "rotate them into different folders"
             )
-
-
-def _angle_deg(text: str) -> float | None:
-    return None if text == "keep" else float(text)
-
-
-def _background(text: str) -> Background:
-    try:
-        return parse_background(text)
-    except facerot.SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

@@ -147,7 +147,8 @@ def test_imports_and_declared_dependencies_are_the_same(setup_arguments: dict[st
 
     distributions = {DISTRIBUTION_OF_MODULE.get(module, module) for module in imported - ros}
     required = names(setup_arguments["install_requires"])
-    optional = names(setup_arguments["extras_require"]["torch"])
+    extras = setup_arguments["extras_require"]
+    optional = names(extras["torch"]) | names(extras["bag"])
     assert distributions == required | optional
 
 
@@ -258,6 +259,7 @@ def test_wheel_holds_code_assets_and_licences(wheel: Path) -> None:
     }
     assert len([name for name in expected if name.endswith(".onnx")]) >= 3
     assert expected <= inside
+    assert "opendr_facerot/bags/msg/RotatedFaceArray.msg" in inside
     metadata = f"opendr_facerot-{opendr_facerot.__version__}.dist-info/licenses"
     assert {f"{metadata}/LICENSE", f"{metadata}/NOTICE"} <= inside
 
