@@ -15,61 +15,62 @@ from launch_ros.actions import Node
 SHARE = Path(__file__).resolve().parents[1]
 
 WHAT_TO_LOOK_AT = """\
-{photo} is published on {namespace}/image, and its faces, turned, are to be seen with
-  ros2 run rqt_image_view rqt_image_view {namespace}/facerot/montage
-  ros2 topic echo --no-arr {namespace}/facerot/faces
-  ros2 service call {namespace}/facerot/rotate_face opendr_facerot_interfaces/srv/RotateFace \
+{photo} is published on {image}, and its faces, turned, are to be seen with
+  ros2 run rqt_image_view rqt_image_view {montage}
+  ros2 topic echo --no-arr {faces}
+  ros2 service call {node}/rotate_face opendr_facerot_interfaces/srv/RotateFace \
 "{{yaw: [-0.5, 0.5], pitch: [0.0], grid: true}}"
-  ros2 param set {namespace}/facerot view_preset hemisphere"""
-
-ARGUMENTS = (
-    DeclareLaunchArgument(
-        "photo",
-        default_value=str(SHARE / "photos" / "astronaut.png"),
-        description="Photo, folder of photos or video to play.",
-    ),
-    DeclareLaunchArgument(
-        "photo_rate",
-        default_value="",
-        description="Frames a second; empty = a video's own, 2 of photos.",
-    ),
-    DeclareLaunchArgument(
-        "params_file",
-        default_value=str(SHARE / "config" / "demo.yaml"),
-        description="YAML file of the node's parameters.",
-    ),
-    DeclareLaunchArgument(
-        "namespace", default_value="", description="Namespace of the nodes and their topics."
-    ),
-    DeclareLaunchArgument(
-        "rviz",
-        default_value="auto",
-        choices=["auto", "true", "false"],
-        description="Whether to start rviz2; auto = if it is installed.",
-    ),
-)
+  ros2 param set {node} view_preset hemisphere"""
 
 
 def generate_launch_description() -> LaunchDescription:
     """The node, a player of photos in place of a camera, and rviz2."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=_entities)])
-
-
-def _entities(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    values = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
-    forwarded = {name: value for name, value in values.items() if name != "rviz"}
-    facerot = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "facerot.launch.py")),
-        launch_arguments={"camera": "true", "camera_driver": "file", **forwarded}.items(),
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=str(SHARE / "config" / "demo.yaml"),
+                description="YAML file of the node's parameters.",
+            ),
+            DeclareLaunchArgument(
+                "rviz",
+                default_value="auto",
+                choices=["auto", "true", "false"],
+                description="Whether to start rviz2; auto = if it is installed.",
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(SHARE / "launch" / "facerot.launch.py")),
+                launch_arguments={"camera": "true", "camera_driver": "file"}.items(),
+            ),
+            OpaqueFunction(function=_spectators),
+        ]
     )
-    namespace = values["namespace"].strip("/")
+
+
+def _spectators(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    namespace = value("namespace").strip("/")
     prefix = f"/{namespace}" if namespace else ""
-    told = LogInfo(msg=WHAT_TO_LOOK_AT.format(photo=values["photo"], namespace=prefix))
-    return [facerot, *_rviz(values["rviz"], prefix), told]
+    node = f"{prefix}/{value('node_name')}"
+
+    def topic(argument: str) -> str:
+        name = value(argument)
+        if name.startswith("~"):
+            return node + name[1:]
+        return name if name.startswith("/") else f"{prefix}/{name}"
+
+    image, faces, montage = map(topic, ("image_topic", "faces_topic", "montage_topic"))
+    told = WHAT_TO_LOOK_AT.format(
+        photo=value("photo"), image=image, faces=faces, montage=montage, node=node
+    )
+    remappings = [("/image", image), ("/facerot/montage", montage)]
+    return [*_rviz(value("rviz"), remappings), LogInfo(msg=told)]
 
 
-def _rviz(wish: str, prefix: str) -> list[Node]:
-    """The viewer, with the topics of its file moved to the namespace ``prefix``.
+def _rviz(wish: str, remappings: list[tuple[str, str]]) -> list[Node]:
+    """The viewer, if it is wished and installed, with the topics of its file remapped.
 
     Raises:
         RuntimeError: It is not installed, but asked for.
@@ -85,13 +86,12 @@ def _rviz(wish: str, prefix: str) -> list[Node]:
             "rviz:=true needs the ROS package rviz2, which is not installed: "
             "sudo apt install ros-$ROS_DISTRO-rviz2, or rviz:=false"
         ) from None
-    topics = ("/image", "/facerot/montage")
     return [
         Node(
             package="rviz2",
             executable="rviz2",
             arguments=["-d", str(SHARE / "rviz" / "facerot.rviz")],
-            remappings=[(topic, prefix + topic) for topic in topics],
+            remappings=remappings,
             output="screen",
         )
     ]

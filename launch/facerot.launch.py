@@ -99,7 +99,8 @@ ARGUMENTS = (
         default_value=EnvironmentVariable(
             PROFILE, default_value=str(SHARE / "config" / "fastdds_profile.xml")
         ),
-        description="XML profile of Fast DDS, whose own would lose most images above 512 kB.",
+        description="XML profile of Fast DDS, whose own settings lose most images above 512 kB; by "
+        "default the one that the environment names already, otherwise this package's.",
     ),
     DeclareLaunchArgument(
         "camera",
@@ -139,14 +140,10 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _nodes(context: LaunchContext) -> list[Node]:
-    values = {name: LaunchConfiguration(name).perform(context) for name in _names()}
+    values = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
     values["camera_info_topic"] = values["camera_info_topic"] or _beside(values["image_topic"])
     camera = [_camera(values)] if values["camera"] == "true" else []
     return [_facerot(values), *camera]
-
-
-def _names() -> list[str]:
-    return [argument.name for argument in ARGUMENTS]
 
 
 def _facerot(values: dict[str, str]) -> LifecycleNode:
