@@ -10,13 +10,13 @@ from itertools import pairwise
 
 from opendr_facerot.threads import thread_count
 
-_BANDS_PER_THREAD = 4  # rows differ in cost: more bands than threads even it out
+_BANDS_PER_THREAD = 8  # rows differ in cost: more bands than threads even it out
 
 
 @cache
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+def _pool(helpers: int, process: int) -> ThreadPoolExecutor:
     del process  # a forked child has none of its parent's threads: it makes its own pool
-    return ThreadPoolExecutor(threads, thread_name_prefix="facerot-render")
+    return ThreadPoolExecutor(helpers, thread_name_prefix="facerot-render")
 
 
 def run_bands(kernel: Callable[[int, int], None], rows: int, threads: int | None = None) -> None:
@@ -28,14 +28,28 @@ def run_bands(kernel: Callable[[int, int], None], rows: int, threads: int | None
     Args:
         kernel: Called with half-open row ranges, from several threads at once.
         rows: Number of rows.
-        threads: Number of threads; None for all. Does not affect the result.
+        threads: Number of threads, the calling one included; None for all. Does not affect the
+            result.
     """
     threads = thread_count() if threads is None else threads
     if threads == 1 or rows <= 1:
-        kernel(0, rows)
+        if rows:
+            kernel(0, rows)
         return
-    bands = min(rows, threads * _BANDS_PER_THREAD)
-    limits = [rows * k // bands for k in range(bands + 1)]
-    pool = _pool(threads, os.getpid())
-    for future in [pool.submit(kernel, a, b) for a, b in pairwise(limits)]:
-        future.result()
+    count = min(rows, threads * _BANDS_PER_THREAD)
+    limits = [rows * k // count for k in range(count + 1)]
+    bands = iter(list(pairwise(limits)))  # shared: the GIL lets one thread at a time take a band
+
+    def work() -> None:
+        for first, last in bands:
+            kernel(first, last)
+
+    pool = _pool(threads - 1, os.getpid())
+    helpers = [pool.submit(work) for _ in range(min(threads, count) - 1)]
+    try:
+        work()
+    finally:
+        # Helpers that are busy with another call's bands are not needed any more.
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()

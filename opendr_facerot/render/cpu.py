@@ -8,14 +8,15 @@ number. The rules are in :mod:`opendr_facerot.render.rasterize`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.kernels import inlined, kernel
 from opendr_facerot.render.pixel_bounds import BOUNDS
 from opendr_facerot.render.reference import Planes, pixel_centres
 
-_BIN_ROWS = 16
+BIN_ROWS = 16
+_BLOCK = 4096  # faces that one thread sorts at a time
 
 
 def rasterize(
@@ -35,161 +36,232 @@ def rasterize(
     del device
     shape = (len(vertices), image_size, image_size)
     face_index = np.empty(shape, np.int32)
-    barycentric = np.empty((*shape, 3), np.float32)
+    barycentric = np.zeros((*shape, 3), np.float32)
     depth = np.empty(shape, np.float32)
     for b, mesh in enumerate(vertices):
-        out = face_index[b], barycentric[b], depth[b]
-        _rasterize_mesh(mesh, faces, np.float32(near), np.float32(far), threads, out)
+        binned = BinnedMesh(mesh, faces, image_size, threads)
+
+        def draw(first: int, last: int, b: int = b, binned: BinnedMesh = binned) -> None:
+            binned.draw(first, last, 0, near, far, (face_index[b], barycentric[b], depth[b]))
+
+        run_bands(draw, binned.bins, threads)
     return face_index, barycentric, depth
 
 
-def _rasterize_mesh(
-    mesh: NDArray[np.float32],
-    faces: NDArray[np.int32],
-    near: np.float32,
-    far: np.float32,
-    threads: int | None,
-    out: Planes,
-) -> None:
-    image_size = len(out[0])
-    centres = pixel_centres(image_size)
-    boxes = np.empty((len(faces), 4), np.int32)
-    bins = -(-image_size // _BIN_ROWS)
+class BinnedMesh:
+    """A mesh whose faces are sorted into bins of ``BIN_ROWS`` image rows, the lowest bin first.
 
-    def find(first: int, last: int) -> None:
-        _find_boxes(mesh, faces, image_size, BOUNDS, first, last, boxes)
+    Args:
+        vertices: ``(V, 3)`` float32, as in :func:`opendr_facerot.render.rasterize.rasterize`.
+        faces: ``(F, 3)`` int32.
+        image_size: Side of the image in pixels.
+        threads: Number of threads; None for all. Does not affect the result.
 
-    def draw(first: int, last: int) -> None:
-        _draw_bins(mesh, faces, boxes, starts, members, centres, near, far, first, last, *out)
+    Attributes:
+        bins: Number of bins. The top one may have fewer rows than the others.
+    """
 
-    if len(faces):
-        run_bands(find, len(faces), threads)
-    starts, members = _fill_bins(boxes, bins)
-    run_bands(draw, bins, threads)
+    def __init__(
+        self,
+        vertices: NDArray[np.float32],
+        faces: NDArray[np.int32],
+        image_size: int,
+        threads: int | None = None,
+    ) -> None:
+        self.bins = -(-image_size // BIN_ROWS)
+        self._mesh = vertices, faces
+        self._centres = pixel_centres(image_size)
+        blocks = -(-len(faces) // _BLOCK)
+        number = np.empty(len(faces), np.int32)
+        boxes = np.empty((len(faces), 4), np.int32)
+        found = np.empty(blocks, np.int64)
+        counts = np.zeros((blocks, self.bins), np.int64)
+
+        def find(first: int, last: int) -> None:
+            _find_faces(
+                vertices, faces, image_size, BOUNDS, first, last, number, boxes, found, counts
+            )
+
+        def fill(first: int, last: int) -> None:
+            _fill_bins(boxes, found, first, last, cursors, members)
+
+        run_bands(find, blocks, threads)
+        ends = counts.T.cumsum().reshape(self.bins, blocks)  # within a bin, block after block
+        cursors = np.ascontiguousarray(ends.T) - counts
+        members = np.empty(int(counts.sum()), np.int32)
+        self._starts = np.zeros(self.bins + 1, np.int64)
+        np.cumsum(counts.sum(axis=0), out=self._starts[1:])
+        run_bands(fill, blocks, threads)
+        self._drawable = number, boxes, members
+
+    def rows(self, k: int) -> tuple[int, int]:
+        """Image rows of bin ``k``, half-open, counted from the top."""
+        size = len(self._centres)
+        return max(size - (k + 1) * BIN_ROWS, 0), size - k * BIN_ROWS
+
+    def is_empty(self, k: int) -> bool:
+        """Whether no face reaches bin ``k``."""
+        return bool(self._starts[k] == self._starts[k + 1])
+
+    def draw(
+        self, first: int, last: int, top_row: int, near: float, far: float, planes: Planes
+    ) -> None:
+        """Draw the bins ``first`` to ``last``.
+
+        Args:
+            first: First bin.
+            last: The bin after the last one.
+            top_row: Image row of the planes' row 0.
+            near: As in :func:`opendr_facerot.render.rasterize.rasterize`.
+            far: Idem.
+            planes: Face index, barycentric weights and depth of whole image rows. The weights are
+                left as they are where there is no face.
+        """
+        _draw_bins(
+            *self._mesh,
+            *self._drawable,
+            self._starts,
+            self._centres,
+            np.float32(near),
+            np.float32(far),
+            first,
+            last,
+            top_row,
+            *planes,
+        )
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@inlined
 def _in_pixels(coordinate, size):  # type: ignore[no-untyped-def]
     return np.float32(0.5) * (coordinate * size + size - np.float32(1.0))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@inlined
 def _first_pixel(coordinate, size, slack):  # type: ignore[no-untyped-def]
     """The lowest pixel whose centre may lie at ``coordinate`` or above."""
     pixel = np.ceil((coordinate * size + (size - 1.0)) * 0.5 - slack)
     return np.int32(min(max(pixel, 0.0), size))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@inlined
 def _last_pixel(coordinate, size, slack):  # type: ignore[no-untyped-def]
     """The highest pixel whose centre may lie at ``coordinate`` or below."""
     pixel = np.floor((coordinate * size + (size - 1.0)) * 0.5 + slack)
     return np.int32(min(max(pixel, -1.0), size - 1.0))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _find_boxes(  # type: ignore[no-untyped-def]
-    vertices, faces, image_size, bounds, first, last, boxes
+@kernel
+def _find_faces(  # type: ignore[no-untyped-def]
+    vertices, faces, image_size, bounds, first, last, number, boxes, found, counts
 ):
-    """Pixels that each face can cover: first and last column, first and last row from the bottom.
+    """Find the faces of the blocks ``first`` to ``last`` that can be drawn.
 
-    Faces that cover none get a last row below their first row.
+    Each block writes, from its own first face's place on, the numbers of its ``found`` faces and
+    their boxes, the pixels that they can cover: first and last column, first and last row from the
+    bottom. ``counts`` gets the number of faces by block and bin.
     """
     size, extent = np.float32(image_size), np.float64(image_size)
-    for f in range(first, last):
-        x0, y0 = vertices[faces[f, 0], 0], vertices[faces[f, 0], 1]
-        x1, y1 = vertices[faces[f, 1], 0], vertices[faces[f, 1], 1]
-        x2, y2 = vertices[faces[f, 2], 0], vertices[faces[f, 2], 1]
-        boxes[f, 2], boxes[f, 3] = 0, -1
-        if (y2 - y0) * (x1 - x0) < (y1 - y0) * (x2 - x0):
-            continue
-        low_x, high_x = np.float64(min(x0, x1, x2)), np.float64(max(x0, x1, x2))
-        low_y, high_y = np.float64(min(y0, y1, y2)), np.float64(max(y0, y1, y2))
-        px0, py0 = _in_pixels(x0, size), _in_pixels(y0, size)
-        px1, py1 = _in_pixels(x1, size), _in_pixels(y1, size)
-        px2, py2 = _in_pixels(x2, size), _in_pixels(y2, size)
-        determinant = px2 * (py0 - py1) + px0 * (py1 - py2) + px1 * (py2 - py0)
-        if determinant == 0.0 or not np.isfinite(np.float64(px0) + px1 + px2 + py0 + py1 + py2):
-            continue
-        side = max(high_x - low_x, high_y - low_y)
-        area2 = (np.float64(x1) - x0) * (np.float64(y2) - y0) - (np.float64(x2) - x0) * (
-            np.float64(y1) - y0
-        )
-        if area2 < bounds.thin * side * side or not bounds.min_side < side < bounds.max_side:
-            boxes[f] = 0, image_size - 1, 0, image_size - 1
-            continue
-        margin = bounds.margin * side * side * side / area2
-        boxes[f, 0] = _first_pixel(low_x - margin, extent, bounds.slack)
-        boxes[f, 1] = _last_pixel(high_x + margin, extent, bounds.slack)
-        if boxes[f, 1] >= boxes[f, 0]:
-            boxes[f, 2] = _first_pixel(low_y - margin, extent, bounds.slack)
-            boxes[f, 3] = _last_pixel(high_y + margin, extent, bounds.slack)
+    for block in range(first, last):
+        place = block * _BLOCK
+        for f in range(block * _BLOCK, min((block + 1) * _BLOCK, len(faces))):
+            i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+            x0, y0 = vertices[i0, 0], vertices[i0, 1]
+            x1, y1 = vertices[i1, 0], vertices[i1, 1]
+            x2, y2 = vertices[i2, 0], vertices[i2, 1]
+            if (y2 - y0) * (x1 - x0) < (y1 - y0) * (x2 - x0):
+                continue
+            px0, py0 = _in_pixels(x0, size), _in_pixels(y0, size)
+            px1, py1 = _in_pixels(x1, size), _in_pixels(y1, size)
+            px2, py2 = _in_pixels(x2, size), _in_pixels(y2, size)
+            determinant = px2 * (py0 - py1) + px0 * (py1 - py2) + px1 * (py2 - py0)
+            if determinant == 0.0 or not np.isfinite(np.float64(px0) + px1 + px2 + py0 + py1 + py2):
+                continue
+            low_x, high_x = np.float64(min(x0, x1, x2)), np.float64(max(x0, x1, x2))
+            low_y, high_y = np.float64(min(y0, y1, y2)), np.float64(max(y0, y1, y2))
+            side = max(high_x - low_x, high_y - low_y)
+            area2 = (np.float64(x1) - x0) * (np.float64(y2) - y0) - (np.float64(x2) - x0) * (
+                np.float64(y1) - y0
+            )
+            if area2 < bounds.thin * side * side or not (bounds.min_side < side < bounds.max_side):
+                left, right, low, high = 0, image_size - 1, 0, image_size - 1
+            else:
+                margin = bounds.margin * side * side * side / area2
+                left = _first_pixel(low_x - margin, extent, bounds.slack)
+                right = _last_pixel(high_x + margin, extent, bounds.slack)
+                low = _first_pixel(low_y - margin, extent, bounds.slack)
+                high = _last_pixel(high_y + margin, extent, bounds.slack)
+                if right < left or high < low:
+                    continue
+            number[place] = f
+            boxes[place, 0], boxes[place, 1] = left, right
+            boxes[place, 2], boxes[place, 3] = low, high
+            place += 1
+            for k in range(low // BIN_ROWS, high // BIN_ROWS + 1):
+                counts[block, k] += 1
+        found[block] = place - block * _BLOCK
 
 
-@njit(nogil=True, cache=True)
-def _fill_bins(boxes, bins):  # type: ignore[no-untyped-def]
-    """Faces by bins of rows: bin k holds ``members[starts[k] : starts[k + 1]]``, ascending."""
-    starts = np.zeros(bins + 1, np.int64)
-    for f in range(len(boxes)):
-        if boxes[f, 3] >= boxes[f, 2]:
-            for k in range(boxes[f, 2] // _BIN_ROWS, boxes[f, 3] // _BIN_ROWS + 1):
-                starts[k + 1] += 1
-    starts = np.cumsum(starts)
-    members = np.empty(starts[-1], np.int32)
-    cursor = starts[:-1].copy()
-    for f in range(len(boxes)):
-        if boxes[f, 3] >= boxes[f, 2]:
-            for k in range(boxes[f, 2] // _BIN_ROWS, boxes[f, 3] // _BIN_ROWS + 1):
-                members[cursor[k]] = f
-                cursor[k] += 1
-    return starts, members
+@kernel
+def _fill_bins(boxes, found, first, last, cursors, members):  # type: ignore[no-untyped-def]
+    """Enter the places of the found faces in the bins that they reach."""
+    for block in range(first, last):
+        for place in range(block * _BLOCK, block * _BLOCK + found[block]):
+            for k in range(boxes[place, 2] // BIN_ROWS, boxes[place, 3] // BIN_ROWS + 1):
+                members[cursors[block, k]] = place
+                cursors[block, k] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@inlined
 def _clamped(weight):  # type: ignore[no-untyped-def]
     if not weight > np.float32(0.0):  # also when it is not a number
         return np.float32(0.0)
     return min(weight, np.float32(1.0))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _draw_bins(  # type: ignore[no-untyped-def]
     vertices,
     faces,
+    number,
     boxes,
-    starts,
     members,
+    starts,
     centres,
     near,
     far,
     first,
     last,
+    top_row,
     face_index,
     barycentric,
     depth,
 ):
-    """Draw the bins ``first`` to ``last`` of one mesh."""
+    """Draw the bins ``first`` to ``last`` of one mesh into planes that begin at ``top_row``."""
     size = len(centres)
     extent = np.float32(size)
+    lowest = size - 1 - top_row
     for k in range(first, last):
-        bottom, top = k * _BIN_ROWS, min((k + 1) * _BIN_ROWS, size) - 1
+        bottom, top = k * BIN_ROWS, min((k + 1) * BIN_ROWS, size) - 1
         for yi in range(bottom, top + 1):
-            face_index[size - 1 - yi] = -1
-            barycentric[size - 1 - yi] = 0.0
-            depth[size - 1 - yi] = far
+            face_index[lowest - yi] = -1
+            depth[lowest - yi] = far
         for m in range(starts[k], starts[k + 1]):
-            f = members[m]
-            x0, y0, z0 = vertices[faces[f, 0]]
-            x1, y1, z1 = vertices[faces[f, 1]]
-            x2, y2, z2 = vertices[faces[f, 2]]
+            place = members[m]
+            f = number[place]
+            i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+            x0, y0, z0 = vertices[i0, 0], vertices[i0, 1], vertices[i0, 2]
+            x1, y1, z1 = vertices[i1, 0], vertices[i1, 1], vertices[i1, 2]
+            x2, y2, z2 = vertices[i2, 0], vertices[i2, 1], vertices[i2, 2]
+
+            left, right = boxes[place, 0], boxes[place, 1]
             inverted = False
-            for yi in range(max(boxes[f, 2], bottom), min(boxes[f, 3], top) + 1):
+            for yi in range(max(boxes[place, 2], bottom), min(boxes[place, 3], top) + 1):
                 yp = centres[yi]
                 edge0 = (yp - y0) * (x1 - x0)
                 edge1 = (yp - y1) * (x2 - x1)
                 edge2 = (yp - y2) * (x0 - x2)
-                row = size - 1 - yi
-                for xi in range(boxes[f, 0], boxes[f, 1] + 1):
+                row = lowest - yi
+                for xi in range(left, right + 1):
                     xp = centres[xi]
                     if (
                         edge0 < (xp - x0) * (y1 - y0)
