@@ -198,10 +198,13 @@ def _sample(pid: int, when: float, usage: Usage) -> None:
 
 
 def _settle(watcher: Watcher, node: subprocess.Popen[bytes]) -> None:
-    """Wait for a report on what the node has done with the last frame."""
+    """Wait for a report that knows what has become of the last frame, or for too long."""
     counts = watcher.measured.counts
     seen = len(counts) + 1  # one may be under way
-    _wait(watcher, node, lambda: len(counts) > seen and counts[-1]["pending"] == 0)
+    _wait(watcher, node, lambda: len(counts) > seen)
+    deadline = time.monotonic() + _SERVICE_TIMEOUT
+    while counts[-1]["pending"] and time.monotonic() < deadline:
+        watcher.listen(1.0)
 
 
 def _wait(watcher: Watcher, node: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:

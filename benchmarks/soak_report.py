@@ -17,8 +17,10 @@ MOST_PERIODS = 2.0
 _LONGEST_WINDOW = 60.0  # seconds
 _WINDOW_FRACTION = 0.2
 
-_ENDS = ("processed", "rejected", "failed", "dropped", "pending")
-"""What a received frame may become; the node's own keys without their word ``frames``."""
+_ENDS = ("processed", "rejected", "failed", "dropped")
+"""What becomes of a received frame; the node's own keys without their word ``frames``."""
+
+_MOST_UNFINISHED = 3  # one waits, one is worked on, one was abandoned during a step
 
 
 @dataclass
@@ -88,8 +90,8 @@ def summarize(measured: Measurements) -> dict[str, Any]:
     ages = arrivals - np.array(measured.stamps, np.float64) * 1e-9
     intervals = np.diff(arrivals)
     period = float(intervals.mean()) if len(intervals) else math.nan
-    last = measured.counts[-1] if measured.counts else {}
-    taken = last.get("received", 0) + last.get("unwanted", 0)
+    last = measured.counts[-1]
+    unfinished = [_unfinished(counts) for counts in measured.counts]
     return {
         "seconds": measured.seconds,
         "node": {
@@ -105,9 +107,13 @@ def summarize(measured: Measurements) -> dict[str, Any]:
             "rate_hz": measured.camera["published"] / measured.camera["seconds"],
             "cpu_cores": _cores(camera),
         },
-        "transport_lost": measured.camera["published"] - taken,
+        "transport_lost": measured.camera["published"] - last["received"] - last["unwanted"],
         "frames": last,
-        "imbalances": [imbalance(counts) for counts in measured.counts],
+        "unfinished": {
+            "at_end": unfinished[-1],
+            "least": min(unfinished),
+            "most": max(unfinished),
+        },
         "output": {
             "frames": len(ages),
             "faces_of_a_frame": np.unique(measured.faces, return_counts=True)[0].tolist(),
@@ -130,9 +136,9 @@ def judge(summary: Mapping[str, Any]) -> list[Criterion]:
     node, output, service = summary["node"], summary["output"], summary["service"]
     status = "ended by itself" if node["ended_early"] else f"exit status {node['exit_status']}"
     memory, age = node["resident"], output["age_periods"]["p99"]
-    frames, wrong = summary["frames"], [value for value in summary["imbalances"] if value]
-    unusable = frames.get("rejected", 0) + frames.get("failed", 0)
-    rest = len(summary["imbalances"])
+    frames, open_frames = summary["frames"], summary["unfinished"]
+    unusable = frames["rejected"] + frames["failed"]
+    with_face = frames["processed"] - frames["without a face"]
     return [
         Criterion("crashes", status, "exit status 0", status == "exit status 0"),
         Criterion(
@@ -148,8 +154,17 @@ def judge(summary: Mapping[str, Any]) -> list[Criterion]:
             age <= MOST_PERIODS,
         ),
         Criterion(
-            "reports in which frames do not add up", f"{len(wrong)} of {rest}", "0",
-            rest > 0 and not wrong,
+            "received - processed - rejected - failed - dropped, after the last frame",
+            str(open_frames["at_end"]), "0", open_frames["at_end"] == 0,
+        ),
+        Criterion(
+            "the same in each report", f"{open_frames['least']} to {open_frames['most']}",
+            f"0 to {_MOST_UNFINISHED}",
+            open_frames["least"] >= 0 and open_frames["most"] <= _MOST_UNFINISHED,
+        ),
+        Criterion(
+            "frames processed with a face - frames whose faces came",
+            str(with_face - output["frames"]), "0", with_face == output["frames"],
         ),
         Criterion("frames unusable or failed", str(unusable), "0", unusable == 0),
         Criterion(
@@ -186,23 +201,18 @@ def growth(times: Sequence[float], values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def imbalance(counts: Mapping[str, int]) -> int:
-    """Frames received that are none of processed, rejected, failed, dropped, pending."""
-    return counts["received"] - sum(counts[end] for end in _ENDS)
-
-
 def table(summary: Mapping[str, Any], criteria: Sequence[Criterion]) -> str:
     """The figures and the verdicts, to be read."""
     node, camera, output = summary["node"], summary["camera"], summary["output"]
     frames, service = summary["frames"], summary["service"]
-    ends = ", ".join(f"{frames.get(end, 0)} {end}" for end in _ENDS)
+    ends = ", ".join(f"{frames[end]} {end}" for end in _ENDS)
     lost = summary["transport_lost"]
     lines = [
         f"duration     {summary['seconds']:.0f} s",
         f"camera       {camera['published']} frames, {camera['rate_hz']:.1f} Hz, "
         f"{camera['cpu_cores']:.2f} cores",
         f"transport    {lost} frames lost ({100 * lost / max(camera['published'], 1):.2f} %)",
-        f"node         {frames.get('received', 0)} received: {ends}; {node['cpu_cores']:.2f} cores",
+        f"node         {frames['received']} received: {ends}; {node['cpu_cores']:.2f} cores",
         *(f"{name:12} {_memory(node[name])}" for name in ("resident", "anonymous", "shared")),
         f"output       {output['frames']} frames, {output['rate_hz']:.2f} Hz, "
         f"faces {output['faces_of_a_frame']}",
@@ -216,6 +226,10 @@ def table(summary: Mapping[str, Any], criteria: Sequence[Criterion]) -> str:
         verdict = "PASS" if criterion.passed else "FAIL"
         lines.append(f"{verdict}  {criterion.name}: {criterion.value} ({criterion.limit})")
     return "\n".join(lines)
+
+
+def _unfinished(counts: Mapping[str, int]) -> int:
+    return counts["received"] - sum(counts[end] for end in _ENDS)
 
 
 def _percentiles(values: NDArray[np.float64]) -> dict[str, float]:
