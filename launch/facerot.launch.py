@@ -142,6 +142,8 @@ def generate_launch_description() -> LaunchDescription:
 def _nodes(context: LaunchContext) -> list[Node]:
     values = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
     values["camera_info_topic"] = values["camera_info_topic"] or _beside(values["image_topic"])
+    if not Path(values["params_file"]).is_file():  # launch would go on without it
+        raise RuntimeError(f"params_file:={values['params_file']} is not a file: name one that is")
     camera = [_camera(values)] if values["camera"] == "true" else []
     return [_facerot(values), *camera]
 
