@@ -48,6 +48,31 @@ def test_laying_over_is_associative_with_a_colour(head: NDArray[np.float32]) -> 
     np.testing.assert_array_equal(lay_over(head, layer, 0.0), head)
 
 
+def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.clip(image + 0.5, 0.0, 255.0).astype(np.uint8)
+
+
+def test_layers_equal_numpy_s_to_the_last_bit() -> None:
+    random = np.random.default_rng(0)
+    alpha = random.choice([0.0, 0.25, 0.6, 1.0], (40, 30, 1)).astype(np.float32)
+    head = np.dstack([random.uniform(0, 255, (40, 30, 3)) * alpha, alpha]).astype(np.float32)
+    behind = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    layer = random.integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    free, opacity = 1 - alpha, layer[..., 3:].astype(np.float32) / 255
+
+    between = (head[..., :3] + behind * free) * (1 - opacity) + layer[..., :3] * opacity
+    np.testing.assert_array_equal(over_plate(head, behind, layer), to_uint8(between))
+    over = head[..., :3] + np.array([9, 99, 199], np.float32) * free
+    np.testing.assert_array_equal(over_colour(head, (9, 99, 199)), to_uint8(over))
+    weak = layer[..., 3:] * np.float32(0.3 / 255)
+    under = np.dstack([layer[..., :3] * weak, weak]) * free
+    np.testing.assert_array_equal(lay_over(head, layer, 0.3), head + under)
+    straight = np.where(alpha > 0, head[..., :3] / np.maximum(alpha, np.float32(1e-6)), 0)
+    colour, opaque = straight_alpha(head)
+    np.testing.assert_array_equal(colour, to_uint8(straight))
+    np.testing.assert_array_equal(opaque, to_uint8(255 * alpha[..., 0]))
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0, 1.7])
 def test_place_maps_points_as_it_says(scale: float) -> None:
     y, x = np.mgrid[0:200, 0:200]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from opendr_facerot.filters import blur, disc, pull_push, smoothstep
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.kernels import inlined, kernel
 
 _CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the chin is clothing
 
@@ -108,30 +110,105 @@ def lay_over(
     Returns:
         ``(N, N, 4)`` float32, premultiplied.
     """
-    alpha = behind[..., 3:] * np.float32(opacity / 255.0)
-    layer = np.concatenate([behind[..., :3] * alpha, alpha], axis=2)
-    return front + layer * (1.0 - front[..., 3:])
+    image = np.empty_like(front)
+    scale = np.float32(opacity / 255.0)
+
+    def work(first: int, last: int) -> None:
+        _lay_over(front[first:last], behind[first:last], scale, image[first:last])
+
+    run_bands(work, len(image))
+    return image
 
 
 def over_plate(
     head: NDArray[np.float32], behind: NDArray[np.uint8], collar: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Lay a premultiplied head ``(N, N, 4)`` between a background and a collar."""
-    image = head[..., :3] + behind * (1.0 - head[..., 3:])
-    alpha = collar[..., 3:].astype(np.float32) / 255.0
-    return _to_uint8(image * (1.0 - alpha) + collar[..., :3] * alpha)
+    image = np.empty(behind.shape, np.uint8)
+
+    def work(first: int, last: int) -> None:
+        _over_plate(head[first:last], behind[first:last], collar[first:last], image[first:last])
+
+    run_bands(work, len(image))
+    return image
 
 
 def over_colour(head: NDArray[np.float32], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Lay a premultiplied head ``(N, N, 4)`` over an RGB colour."""
-    return _to_uint8(head[..., :3] + np.array(colour, np.float32) * (1.0 - head[..., 3:]))
+    image = np.empty((*head.shape[:2], 3), np.uint8)
+    below = np.array(colour, np.float32)
+
+    def work(first: int, last: int) -> None:
+        _over_colour(head[first:last], below, image[first:last])
+
+    run_bands(work, len(image))
+    return image
 
 
 def straight_alpha(head: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """RGB that is not premultiplied, and alpha, of a premultiplied head ``(N, N, 4)``."""
-    alpha = head[..., 3:]
-    colour = np.where(alpha > 0.0, head[..., :3] / np.maximum(alpha, 1e-6), 0.0)
-    return _to_uint8(colour), _to_uint8(255.0 * alpha[..., 0])
+    colour, alpha = np.empty((*head.shape[:2], 3), np.uint8), np.empty(head.shape[:2], np.uint8)
+
+    def work(first: int, last: int) -> None:
+        _straight_alpha(head[first:last], colour[first:last], alpha[first:last])
+
+    run_bands(work, len(colour))
+    return colour, alpha
+
+
+# Kernels: float32, as NumPy would compute it.
+
+
+@inlined
+def _rounded(value):  # type: ignore[no-untyped-def]
+    return np.uint8(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0)))
+
+
+@kernel
+def _lay_over(front, behind, scale, image):  # type: ignore[no-untyped-def]
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            alpha = np.float32(behind[row, column, 3]) * scale
+            free = np.float32(1.0) - front[row, column, 3]
+            for c in range(3):
+                layer = np.float32(behind[row, column, c]) * alpha
+                image[row, column, c] = front[row, column, c] + layer * free
+            image[row, column, 3] = front[row, column, 3] + alpha * free
+
+
+@kernel
+def _over_plate(head, behind, collar, image):  # type: ignore[no-untyped-def]
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            free = np.float32(1.0) - head[row, column, 3]
+            alpha = np.float32(collar[row, column, 3]) / np.float32(255.0)
+            for c in range(3):
+                value = head[row, column, c] + np.float32(behind[row, column, c]) * free
+                value = value * (np.float32(1.0) - alpha)
+                value += np.float32(collar[row, column, c]) * alpha
+                image[row, column, c] = _rounded(value)
+
+
+@kernel
+def _over_colour(head, below, image):  # type: ignore[no-untyped-def]
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            free = np.float32(1.0) - head[row, column, 3]
+            for c in range(3):
+                image[row, column, c] = _rounded(head[row, column, c] + below[c] * free)
+
+
+@kernel
+def _straight_alpha(head, colour, alpha):  # type: ignore[no-untyped-def]
+    for row in range(colour.shape[0]):
+        for column in range(colour.shape[1]):
+            opacity = head[row, column, 3]
+            alpha[row, column] = _rounded(np.float32(255.0) * opacity)
+            for c in range(3):
+                value = np.float32(0.0)
+                if opacity > np.float32(0.0):
+                    value = head[row, column, c] / max(opacity, np.float32(1e-6))
+                colour[row, column, c] = _rounded(value)
 
 
 def _background(work: WorkImage, matte: NDArray[np.float32], unit: float) -> NDArray[np.float32]:
