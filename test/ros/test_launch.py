@@ -356,13 +356,13 @@ def test_two_namespaces_each_see_their_own_photo(
             stack.enter_context(running(FACEROT, node_environment, tmp_path / name, *arguments))
             clients[name] = connect(f"/{name}")
         widths = {}
-        for name, client in clients.items():
+        for client in clients.values():
             client.subscribe()
             client.wait(lambda c=client: len(c.faces) > 10, "eleven messages")
         for name, client in clients.items():
-            widths[name] = {face.roi.width for face in client.faces if face.face_id == "face0"}
+            widths[name] = {face.roi.width for face in client.faces}
     assert widths["left"] == {40}
-    assert min(widths["right"]) > 45, "JPEG makes the square's rim less green, but not that much"
+    assert 45 < max(widths["right"]) <= 60, "JPEG leaves pure green along the square's rim only"
 
 
 @pytest.mark.slow
