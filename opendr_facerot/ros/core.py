@@ -144,10 +144,6 @@ class FaceTurner:
             else:
                 self.statistics.count(Count.UNWANTED)
 
-    def refuse_frame(self, error: Exception) -> None:
-        """Count a frame whose message cannot be read."""
-        self._record(error, Count.RECEIVED, Count.REJECTED)
-
     def submit(self, request: Request) -> Future[Rotated]:
         """Queue a request.
 

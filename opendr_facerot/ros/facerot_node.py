@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
-from opendr_facerot.errors import FacerotError, ImageError, SettingsError
+from opendr_facerot.errors import FacerotError, SettingsError
 from opendr_facerot.loading import pipeline_class
 from opendr_facerot.ros.core import QUEUE_SIZE, FaceTurner
 from opendr_facerot.ros.diagnostics import Diagnostics, NodeState, statistics_response
@@ -47,6 +47,9 @@ _STEP_PATIENCE = 1.0  # seconds that a transition waits for a step of the pipeli
 
 class FacerotNode(LifecycleNode):
     """Node ``facerot``.
+
+    Attributes:
+        has_given_parameters: Whether a parameter file or the command line gave it any.
 
     Raises:
         SettingsError: A parameter file or the command line gives an unknown parameter or an
@@ -91,16 +94,6 @@ class FacerotNode(LifecycleNode):
     def close(self, timeout: float) -> bool:
         """Stop working; returns whether the worker has ended within ``timeout`` seconds."""
         return self._turner.close(timeout)
-
-    def refuse_unreadable(self, entity: Any, error: Exception) -> None:
-        """Count and report what arrived for a subscription or service and cannot be read."""
-        if isinstance(entity, Subscription) and entity.callback == self._on_image:
-            self._turner.refuse_frame(ImageError(f"the message cannot be read: {error}"))
-        else:
-            self.get_logger().warning(
-                f"a message cannot be read and is skipped: {error}",
-                throttle_duration_sec=_LOG_PERIOD,
-            )
 
     # Lifecycle
 
@@ -208,6 +201,7 @@ class FacerotNode(LifecycleNode):
             if not self.has_parameter(name)
         }
         refuse_unknown(given)
+        self.has_given_parameters = bool(given)
         values = {}
         for name, parameter in PARAMETERS.items():
             values[name] = checked(name, given[name]) if name in given else parameter.default

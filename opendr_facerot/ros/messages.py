@@ -12,6 +12,7 @@ from opendr_facerot.errors import AngleError, FacerotError, ImageError, NoFaceEr
 from opendr_facerot.ros.errors import BusyError, NoImageError, NotActiveError
 from opendr_facerot.ros.face_messages import FaceMessages
 from opendr_facerot.ros.images import image_message
+from opendr_facerot.ros.rotation import MAX_VIEWS
 from opendr_facerot.views import View, view_grid, view_pairs
 from opendr_facerot_interfaces import msg
 from opendr_facerot_interfaces.action import RotateFaceSet
@@ -19,9 +20,6 @@ from opendr_facerot_interfaces.srv import RotateFace
 
 Request: TypeAlias = RotateFace.Request | RotateFaceSet.Goal
 Answer: TypeAlias = RotateFace.Response | RotateFaceSet.Result
-
-MAX_VIEWS = 1000
-"""Most views of one request, whose pictures are all in memory before the answer is sent."""
 
 _MESSAGES = FaceMessages(
     msg.RotatedFaceArray, msg.RotatedFace, RegionOfInterest, Duration, image_message
@@ -46,7 +44,7 @@ def requested_views(request: Request) -> list[View]:
 
     Raises:
         AngleError: An angle is infinite or outside [-pi/2, pi/2], a list is empty, the lists
-            cannot be paired, or there are more than :data:`MAX_VIEWS` views.
+            cannot be paired, or there are more than :data:`rotation.MAX_VIEWS` views.
     """
     for name, angles in (("yaw", request.yaw), ("pitch", request.pitch)):
         if len(angles) == 0:

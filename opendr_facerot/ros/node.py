@@ -7,6 +7,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
 
 from opendr_facerot.errors import FacerotError
 from opendr_facerot.ros.errors import HOW_TO_BUILD
@@ -27,22 +29,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         import rclpy
-        from rclpy.executors import ExternalShutdownException
+        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
-        from opendr_facerot.ros.executor import SteadyExecutor
         from opendr_facerot.ros.facerot_node import THREADS, FacerotNode
     except ImportError as error:
         sys.stderr.write(f"facerot_node: {error}\n{HOW_TO_BUILD}")
         return 1
+    given = list(sys.argv if arguments is None else arguments)
+    if reason := _no_log_file():
+        sys.stderr.write(f"facerot_node: no log file is written: {reason}\n")
+        given += ["--ros-args", "--disable-external-lib-logs"]
     try:
-        rclpy.init(args=None if arguments is None else list(arguments))
+        rclpy.init(args=given)
     except RuntimeError as error:  # of ROS, about its arguments or a parameter file
         return _refuse(error)
     try:
         node = FacerotNode()
     except (FacerotError, RuntimeError) as error:
         return _refuse(error) if rclpy.ok() else 0
-    executor = SteadyExecutor(THREADS, node.refuse_unreadable)
+    if "--params-file" in given and not node.has_given_parameters:
+        node.get_logger().warning(
+            "no parameter file has parameters for this node: write them below "
+            f"{node.get_fully_qualified_name()} or /**"
+        )
+    executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     while rclpy.ok():
         try:
@@ -65,6 +75,21 @@ def _run(arguments: Sequence[str] | None) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _no_log_file() -> str:
+    """Why ROS could not write its log file, which would keep it from starting; empty if it can.
+
+    See https://docs.ros.org/en/jazzy/Concepts/Intermediate/About-Logging.html for the place.
+    """
+    home = os.environ.get("ROS_HOME") or "~/.ros"
+    folder = Path(os.environ.get("ROS_LOG_DIR") or f"{home}/log").expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return ""
+    except (OSError, RuntimeError) as error:  # the latter if there is no home
+        return str(error)
 
 
 def _refuse(reason: BaseException) -> int:

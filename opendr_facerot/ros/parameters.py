@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opendr_facerot.errors import AngleError, SettingsError
+from opendr_facerot.ros.rotation import MAX_VIEWS
 from opendr_facerot.rotator import MAX_SIZE, MIN_SIZE, RotatorSettings, parse_background
 from opendr_facerot.views import View, view_grid, view_pairs
 
@@ -203,7 +204,7 @@ class NodeParameters:
             pipeline=v["pipeline"],
             rotator=RotatorSettings(
                 device=v["device"],
-                weights=Path(v["weights"]).expanduser() if v["weights"] else None,
+                weights=_folder(v["weights"]),
                 output_size=v["output_size"],
                 background=parse_background(v["background"]),
                 max_faces=v["max_faces"],
@@ -287,6 +288,12 @@ def _converted(value: Any, default: Value) -> Value | None:
 def _views(values: Mapping[str, Any]) -> tuple[View, ...]:
     """The views of each frame, the frontal one among them if it is published by itself."""
     if values["view_preset"] == "custom":
+        lengths = len(values["yaw_deg"]), len(values["pitch_deg"])
+        count = lengths[0] * lengths[1] if values["grid"] else max(lengths)
+        if count > MAX_VIEWS:
+            raise SettingsError(
+                f"parameters yaw_deg and pitch_deg: {count} views, at most {MAX_VIEWS} are made"
+            )
         choose = view_grid if values["grid"] else view_pairs
         yaws, pitches = (
             [None if math.isnan(angle) else angle for angle in values[name]]
@@ -301,6 +308,13 @@ def _views(values: Mapping[str, Any]) -> tuple[View, ...]:
     if values["publish_humans"] and FRONTAL not in views:
         views.append(FRONTAL)
     return tuple(views)
+
+
+def _folder(weights: str) -> Path | None:
+    try:
+        return Path(weights).expanduser() if weights else None
+    except RuntimeError as error:  # the home of an unknown user
+        raise SettingsError(f"parameter weights is {weights!r}: {error}") from error
 
 
 def _fov(degrees: float) -> float | None:

@@ -10,8 +10,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_facerot.errors import AngleError
 from opendr_facerot.rotator import FaceRotator, FittedFace, RotatedFace, RotatorSettings
 from opendr_facerot.views import View
+
+MAX_VIEWS = 1000
+"""Most views of one face, whose pictures are all in memory before they are sent."""
+
+MAX_PICTURE_BYTES = 256 * 2**20
+"""Most bytes of the pictures of all faces of one image; sending them takes four times as much."""
 
 
 @dataclass(eq=False)
@@ -70,12 +77,14 @@ def rotate(
         started: When the image was taken up, on the clock of :func:`time.monotonic`.
 
     Raises:
+        AngleError: All the pictures together are larger than :data:`MAX_PICTURE_BYTES`.
         FacerotError: As :meth:`opendr_facerot.FaceRotator.fit`.
     """
     rotator.settings = settings
     size = (image.shape[1], image.shape[0])
     faces = [TurnedFace(index, fitted, size) for index, fitted in enumerate(rotator.fit(image))]
     total = len(faces) * len(views)
+    _check_memory(total, settings)
     done = 0
     for face in faces:
         for view in views:
@@ -85,3 +94,14 @@ def rotate(
             done += 1
             yield Progress(done, total, face)
     return faces
+
+
+def _check_memory(views: int, settings: RotatorSettings) -> None:
+    side = settings.output_size
+    needed = views * side**2 * (4 if settings.background == "transparent" else 3)
+    if needed > MAX_PICTURE_BYTES:
+        raise AngleError(
+            f"{views} views of {side}x{side} pixels take {needed / 2**20:.0f} MB: at most "
+            f"{MAX_PICTURE_BYTES / 2**20:.0f} MB are made at a time; ask for fewer views or faces, "
+            "or make the output_size smaller"
+        )

@@ -101,9 +101,13 @@ class NodeProcess:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def shared_memory(self) -> set[Path]:
-        """The shared-memory segments that the process has made for its messages."""
-        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
-        return {Path(name) for name in re.findall(r"/dev/shm/fastrtps_[0-9a-f]{16}\b", maps)}
+        """The shared-memory segments that the process has made for its messages.
+
+        It uses those of its peers too, but only the owner has the lock beside it open.
+        """
+        files = [path.resolve() for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
+        locks = [path for path in files if re.fullmatch(r"fastrtps_[0-9a-f]{16}_el", path.name)]
+        return {path.with_name(path.name.removesuffix("_el")) for path in locks}
 
     def wait(self) -> int:
         """Its exit status, once it has ended by itself."""
@@ -213,8 +217,9 @@ class Graph:
         return int(self.node.count_subscribers(topic))
 
     def publish(self, image: NDArray[np.uint8] | Image, stamp: int = 1) -> Header:
-        """Publish a picture; ``stamp`` are its seconds."""
-        header = Header(stamp=Time(sec=stamp, nanosec=5), frame_id=f"camera{stamp}")
+        """Publish a picture; ``stamp`` are its seconds, 0 meaning none."""
+        exact = Time(sec=stamp, nanosec=5 if stamp else 0)
+        header = Header(stamp=exact, frame_id=f"camera{stamp}")
         message = image if isinstance(image, Image) else image_message(image, header)
         message.header = header
         self._image.publish(message)

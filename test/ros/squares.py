@@ -1,13 +1,15 @@
 """A pipeline without models, for tests of the node: its "faces" are green squares.
 
 It is found like every other pipeline, through an entry point, and does what the picture's first
-pixel says: fail, or take its time.
+pixel says: fail, take its time, or hang.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +19,9 @@ from opendr_facerot import Face, FittedFace, NoFaceError, RotatedFace, RotatorSe
 from opendr_facerot.imaging import check_image
 
 GREEN = (0, 255, 0)
-_NOTHING, _FAIL, _SLOW_FIT, _SLOW_VIEWS = range(4)
+_NOTHING, _FAIL, _SLOW_FIT, _SLOW_VIEWS, _HANG, _BAD_VIEWS = range(6)
+ERRORS = (RuntimeError, MemoryError, SystemError, SystemExit)
+"""What a picture can make the fit raise."""
 
 
 class SquaresRotator:
@@ -31,9 +35,11 @@ class SquaresRotator:
 
     def fit(self, image: NDArray[np.uint8]) -> list[FittedFace]:
         check_image(image)
-        what, _, hundredths = (int(v) for v in image[0, 0])
+        what, error, hundredths = (int(v) for v in image[0, 0])
         if what == _FAIL:
-            raise RuntimeError("the picture says that fitting fails")
+            raise ERRORS[error]("the picture says that fitting fails")
+        if what == _HANG:
+            threading.Event().wait()
         if what == _SLOW_FIT:
             time.sleep(hundredths / 100)
         mask = np.all(image == GREEN, axis=2).astype(np.uint8)
@@ -41,19 +47,21 @@ class SquaresRotator:
         faces = sorted(boxes[1:].tolist(), key=lambda box: -box[4])
         if not faces:
             raise NoFaceError("there is no green square in the image: paint one")
-        delay = hundredths / 100 if what == _SLOW_VIEWS else 0.0
+        state = _State(hundredths / 100 if what == _SLOW_VIEWS else 0.0, what == _BAD_VIEWS)
         fov = self.settings.fov
         flags = ("square", *([] if fov is None else [f"fov_{np.degrees(fov):.0f}"]))
         most = self.settings.max_faces or len(faces)
-        return [_fitted(box, flags, delay) for box in faces[:most]]
+        return [_fitted(box, flags, state) for box in faces[:most]]
 
     def render(self, face: FittedFace, views: Iterable[View]) -> Iterator[RotatedFace]:
         for view in views:
-            time.sleep(face.state)
+            time.sleep(face.state.delay)
             yaw = face.yaw if view.yaw is None else view.yaw
             pitch = face.pitch if view.pitch is None else view.pitch
             size = self.settings.output_size
             image = np.full((size, size, 3), view_colour(yaw, pitch), np.uint8)
+            if face.state.is_bad:
+                image = image[..., 0]
             yield RotatedFace(view, yaw, pitch, 0.0, 0.5, image)
 
     def close(self) -> None:
@@ -68,18 +76,22 @@ def view_colour(yaw: float, pitch: float) -> tuple[int, int, int]:
 def picture(
     sides: Sequence[int] = (40,),
     *,
-    fail: bool = False,
+    raises: type[BaseException] | None = None,
     slow_fit: float = 0.0,
     slow_views: float = 0.0,
+    hangs: bool = False,
+    bad_views: bool = False,
     size: tuple[int, int] = (320, 240),
 ) -> NDArray[np.uint8]:
     """A picture with a green square of each side, and at most one instruction.
 
     Args:
         sides: Pixels, of squares in a row.
-        fail: The fit raises RuntimeError.
+        raises: The fit raises this, one of :data:`ERRORS`.
         slow_fit: The fit takes so many seconds, up to 2.55.
         slow_views: Each view takes so many seconds, up to 2.55.
+        hangs: The fit does not end.
+        bad_views: The views are no pictures that could be published.
         size: Width and height.
     """
     image = np.full((size[1], size[0], 3), 90, np.uint8)
@@ -87,13 +99,27 @@ def picture(
     for side in sides:
         image[20 : 20 + side, left : left + side] = GREEN
         left += side + 10
-    what = _FAIL if fail else _SLOW_FIT if slow_fit else _SLOW_VIEWS if slow_views else _NOTHING
-    image[0, 0] = what, 0, round(100 * max(slow_fit, slow_views))
+    instructions = {
+        _FAIL: raises,
+        _SLOW_FIT: slow_fit,
+        _SLOW_VIEWS: slow_views,
+        _HANG: hangs,
+        _BAD_VIEWS: bad_views,
+    }
+    what = next((what for what, wanted in instructions.items() if wanted), _NOTHING)
+    error = ERRORS.index(raises) if raises else 0
+    image[0, 0] = what, error, round(100 * max(slow_fit, slow_views))
     return image
 
 
-def _fitted(box: Sequence[int], flags: tuple[str, ...], delay: float) -> FittedFace:
+@dataclass(frozen=True)
+class _State:
+    delay: float
+    is_bad: bool
+
+
+def _fitted(box: Sequence[int], flags: tuple[str, ...], state: _State) -> FittedFace:
     left, top, width, height, _ = box
     corners = np.array([left, top, left + width, top + height], np.float32)
     face = Face(corners, score=0.875, landmarks5=np.zeros((5, 2), np.float32))
-    return FittedFace(face, yaw=0.25, pitch=-0.125, roll=0.0625, flags=flags, state=delay)
+    return FittedFace(face, yaw=0.25, pitch=-0.125, roll=0.0625, flags=flags, state=state)

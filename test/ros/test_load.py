@@ -40,7 +40,12 @@ def test_requests_are_answered_while_frames_stream_and_every_frame_is_accounted_
 ) -> None:
     shared.subscribe()
     before = shared.counts()
-    frames = [picture(slow_views=0.02), picture(()), picture(fail=True), picture((40, 50))]
+    frames = [
+        picture(slow_views=0.02),
+        picture(()),
+        picture(raises=RuntimeError),
+        picture((40, 50)),
+    ]
     answers = []
     with shared.stream(frames, rate=30.0) as sent:
         while len(sent) < 90:

@@ -24,7 +24,6 @@ from opendr_facerot import (
 )
 from opendr_facerot.ros.errors import BusyError, NoImageError, NotActiveError
 from opendr_facerot.ros.messages import (
-    MAX_VIEWS,
     error_code,
     face_message,
     region_of_interest,
@@ -32,7 +31,7 @@ from opendr_facerot.ros.messages import (
     set_error,
     view_message,
 )
-from opendr_facerot.ros.rotation import TurnedFace
+from opendr_facerot.ros.rotation import MAX_VIEWS, TurnedFace
 from opendr_facerot_interfaces.action import RotateFaceSet
 from opendr_facerot_interfaces.srv import RotateFace
 

@@ -156,13 +156,13 @@ def test_no_face(shared: Graph) -> None:
 
 @pytest.mark.slow
 def test_worker_that_raises(shared: Graph) -> None:
-    answer = shared.rotate(picture(fail=True))
+    answer = shared.rotate(picture(raises=RuntimeError))
     assert (answer.success, answer.error_code) == (False, Code.INTERNAL)
     assert "fitting fails" in answer.message
 
     shared.subscribe()
     failed = int(shared.counts()["frames failed"])
-    shared.publish(picture(fail=True))
+    shared.publish(picture(raises=RuntimeError))
     shared.wait(lambda: int(shared.counts()["frames failed"]) == failed + 1, "the failure")
     shared.publish(picture(), stamp=50)
     shared.wait(lambda: shared.faces and shared.faces[-1].header.stamp.sec == 50, "a good frame")
