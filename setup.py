@@ -80,6 +80,7 @@ setup(
     entry_points={
         "console_scripts": [
             "facerot = opendr_facerot.cli:main",
+            "facerot_client = opendr_facerot.ros.client:main",
             "facerot_node = opendr_facerot.ros.node:main",
             "facerot_photo_publisher = opendr_facerot.ros.photo_publisher:main",
         ],

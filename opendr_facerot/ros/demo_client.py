@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import rclpy
@@ -10,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from opendr_facerot.ros.client_messages import set_views
 from opendr_facerot.views import View
 from opendr_facerot_interfaces.msg import RotatedFaceArray
 from opendr_facerot_interfaces.srv import RotateFace
@@ -83,8 +83,7 @@ class DemoClient:
     def rotate(self, views: Sequence[View]) -> Future:
         """Ask for views of the latest frame; returns the future of the answer."""
         request = RotateFace.Request()
-        request.yaw = [math.nan if view.yaw is None else view.yaw for view in views]
-        request.pitch = [math.nan if view.pitch is None else view.pitch for view in views]
+        set_views(request, views)
         return self._rotate_face.call_async(request)
 
     @property
