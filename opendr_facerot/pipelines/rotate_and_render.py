@@ -32,9 +32,10 @@ except ModuleNotFoundError as missing:
 
 from opendr_facerot.generate.aligned_crop import image_from_output
 from opendr_facerot.generate.checkpoints import load_generator
-from opendr_facerot.generate.inference import InferenceGenerator, generate_views
+from opendr_facerot.generate.inference import fast_generator, generate_views
 from opendr_facerot.generate.label_mask import mask_lines, needs_mask
 from opendr_facerot.generate.landmark_labels import label_from_heat_maps, line_heat_maps
+from opendr_facerot.generate.precision import network_dtype
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.bfm import MorphableModel
@@ -191,7 +192,7 @@ class RotateAndRenderRotator:
     generator repaints those, too.
 
     Raises:
-        DeviceError: PyTorch, the device or the render backend is not there.
+        DeviceError: PyTorch, the device, its bfloat16 or the render backend is not there.
         WeightsError: The model files are not installed, or damaged.
     """
 
@@ -211,7 +212,11 @@ class RotateAndRenderRotator:
             convention=weights.convention,
             device=self._device,
         )
-        self._generator = InferenceGenerator(load_generator(weights.generator)).to(self._device)
+        self._generator = fast_generator(
+            load_generator(weights.generator),
+            self._device,
+            network_dtype(settings.precision, self._device),
+        )
         self._detector = FaceDetector()
         self._mesh = AttentionMesh()
 

@@ -155,11 +155,16 @@ def synthetic_network(seed: int) -> MobileNetV1:
         return network
 
 
-def synthetic_generator(seed: int) -> RotateSpadeGenerator:
-    """A narrow generator with random weights whose outputs spread over the range of colours."""
+def synthetic_generator(seed: int, ngf: int = _NGF) -> RotateSpadeGenerator:
+    """A generator with random weights whose outputs spread over the range of colours.
+
+    Args:
+        seed: Of the random numbers.
+        ngf: Channels of the first layer; the published model has 64.
+    """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        generator = RotateSpadeGenerator(GeneratorOptions(ngf=_NGF)).train()
+        generator = RotateSpadeGenerator(GeneratorOptions(ngf=ngf)).train()
         # Passes in training mode settle the spectral norms and the batch statistics.
         for layer in generator.modules():
             if isinstance(layer, nn.BatchNorm2d):
