@@ -25,8 +25,6 @@ RVIZ = ROOT / "rviz" / "facerot.rviz"
 FOXGLOVE = ROOT / "config" / "foxglove_layout.json"
 POLICY = ROOT / "config" / "sros2" / "facerot_policy.xml"
 
-ROSOUT = "/rosout"  # of every node
-
 
 @pytest.fixture(scope="module")
 def graph(
@@ -180,8 +178,16 @@ def test_client_of_the_policy_gets_only_what_there_is(graph: Graph) -> None:
     client = "facerot_client"
     common = {"/clock", "/parameter_events", "/rosout"}
     assert allowed(client, "topic", "subscribe") - common <= published(graph)
-    assert allowed(client, "topic", "publish") - common <= subscribed(graph)
+    assert allowed(client, "topic", "publish") <= common
     assert allowed(client, "service", "request") <= services(graph)
     assert allowed(client, "action", "call") == actions(graph)
     changing = ("set_parameters", "set_parameters_atomically", "change_state", "enable")
     assert not {f"{graph.name}/{name}" for name in changing} & allowed(client, "service", "request")
+
+
+def test_camera_of_the_policy_publishes_what_the_node_subscribes_to(graph: Graph) -> None:
+    common = {"/parameter_events", "/rosout"}
+    inputs = subscribed(graph) - common | {"/image/compressed"}
+    assert allowed("camera", "topic", "publish") == inputs | common
+    assert allowed("camera", "topic", "subscribe") == {"/clock", "/parameter_events"}
+    assert not allowed("camera", "service", "request")
