@@ -151,9 +151,18 @@ def _check_names(photos: Sequence[Path]) -> None:
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_info)
     parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument(
+        "--ros", action="store_true",
+        help="check the ROS 2 environment and the running nodes instead; takes some 10 s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--params-file", type=Path, metavar="FILE", help="with --ros: also check node parameters"
+    )
 
 
 def _info(options: argparse.Namespace) -> int:
+    if options.ros:
+        return _check_ros(options)
     damaged = verify_assets()
     report = {
         "opendr_facerot": facerot.__version__,
@@ -178,6 +187,19 @@ def _info(options: argparse.Namespace) -> int:
     else:
         _print_report(report)
     return 1 if damaged else 0
+
+
+def _check_ros(options: argparse.Namespace) -> int:
+    from opendr_facerot.ros.self_check import as_json, as_text, exit_status, self_check
+
+    findings = []
+    for finding in self_check(options.params_file):
+        findings.append(finding)
+        if not options.json:
+            print(as_text(finding), flush=True)
+    if options.json:
+        print(as_json(findings))
+    return exit_status(findings)
 
 
 def _version(package: str) -> str | None:

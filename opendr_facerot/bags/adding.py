@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,6 +212,7 @@ class _Frames:
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
             image = image_from_message(message)
             faces = self._rotated(image)
+            results = list(self._serialized(message.header, image, faces))
         except NoFaceError:
             report.without_face += 1
         except Exception as error:  # whatever a pipeline raises: the next frame may do better
@@ -220,7 +221,8 @@ class _Frames:
         else:
             report.turned += 1
             report.faces += len(faces)
-            self._write(log_time, message.header, image, faces)
+            for connection, content in results:
+                self._writer.write(connection, log_time, content)
 
     def _is_due(self, log_time: int) -> bool:
         due = (self._report.frames - 1) % self._settings.every == 0 and log_time >= self._next_time
@@ -238,15 +240,15 @@ class _Frames:
             except StopIteration as end:
                 return list(end.value)
 
-    def _write(
-        self, log_time: int, header: Any, image: NDArray[np.uint8], faces: list[TurnedFace]
-    ) -> None:
+    def _serialized(
+        self, header: Any, image: NDArray[np.uint8], faces: list[TurnedFace]
+    ) -> Iterator[tuple[Connection, memoryview]]:
         for face in faces:
             message = self._messages.face(face, face.views, header)
-            self._writer.write(self._faces, log_time, self._store.serialize_cdr(message, FACE))
+            yield self._faces, self._store.serialize_cdr(message, FACE)
         if self._montage is not None:
             message = self._messages.montage(image, faces, header)
-            self._writer.write(self._montage, log_time, self._store.serialize_cdr(message, IMAGE))
+            yield self._montage, self._store.serialize_cdr(message, IMAGE)
 
     def _announce(self, topic: str, kind: str) -> Connection:
         return self._writer.add_connection(

@@ -69,6 +69,4 @@ def decoded(store: Typestore, data: bytes, kind: str) -> Any:
     try:
         return store.deserialize_cdr(data, kind)
     except Exception as error:  # the library lets through what damaged bytes lead to
-        raise ImageError(
-            f"{len(data)} recorded bytes are no {kind}: {str(error) or type(error).__name__}".rstrip(".")
-        ) from error
+        raise ImageError(f"{len(data)} recorded bytes are no {kind}: {error!r}") from error
