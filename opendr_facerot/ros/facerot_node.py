@@ -95,6 +95,13 @@ class FacerotNode(LifecycleNode):
         """Stop working; returns whether the worker has ended within ``timeout`` seconds."""
         return self._turner.close(timeout)
 
+    def destroy_node(self) -> None:
+        """Leave the graph and free the shared memory, which a process that is cut off would not."""
+        self._requests.destroy()
+        super().destroy_node()
+        # It holds on to the node, and rclpy has no public way to end it.
+        self._state_machine.destroy_when_not_in_use()
+
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

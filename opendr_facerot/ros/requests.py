@@ -28,7 +28,7 @@ class RequestServer:
         self._turner = turner
         group = ReentrantCallbackGroup()
         node.create_service(RotateFace, "~/rotate_face", self._on_request, callback_group=group)
-        ActionServer(
+        self._sets = ActionServer(
             node,
             RotateFaceSet,
             "~/rotate_face_set",
@@ -37,6 +37,10 @@ class RequestServer:
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             result_timeout=_RESULT_LIFETIME,
         )
+
+    def destroy(self) -> None:
+        """Withdraw the action, which a node does not do by itself when it is destroyed."""
+        self._sets.destroy()
 
     def _on_request(
         self, request: RotateFace.Request, response: RotateFace.Response
