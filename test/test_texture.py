@@ -7,13 +7,15 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from opendr_facerot.filters import smoothstep
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import facing
-from opendr_facerot.render.texture import SUPERSAMPLING, VertexAppearance, shade_view
+from opendr_facerot.render.texture import SUPERSAMPLING, HeadShader, VertexAppearance
 
 SIZE = 24
 CAMERA = Intrinsics(focal=40.0, cx=11.5, cy=11.5)
@@ -100,15 +102,38 @@ def naive_shading(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shading_agrees_with_ray_casting(seed: int) -> None:
     vertices, topology, appearance = two_triangles(seed)
-    image, _ = shade_view(appearance, topology, MIRROR, COVERAGE, vertices, CAMERA, SIZE)
+    image, _ = HeadShader(topology, MIRROR, COVERAGE).shade(appearance, vertices, CAMERA, SIZE)
     expected = naive_shading(vertices, topology, appearance)
     np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)
     np.testing.assert_allclose(image[..., :3], expected[..., :3], atol=0.1)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_do_not_change_the_picture(threads: int) -> None:
+    vertices, topology, appearance = two_triangles(0)
+    shader = HeadShader(topology, MIRROR, COVERAGE)
+    one = shader.shade(appearance, vertices, CAMERA, 61, threads=1)
+    several = shader.shade(appearance, vertices, CAMERA, 61, threads=threads)
+    np.testing.assert_array_equal(several[0], one[0])
+    assert several[1] == one[1]
+
+
+def test_the_neck_twists_by_each_vertex_s_share() -> None:
+    random = np.random.default_rng(0)
+    vertices, pivot, turn = (random.normal(size=shape) for shape in ((5000, 3), 3, 3))
+    weight = random.choice([0.0, 0.3, 0.7, 1.0], 5000)
+    turned = turn_on_neck(vertices, weight, pivot, turn)
+    for share in np.unique(weight):
+        chosen = weight == share
+        rotation = Rotation.from_rotvec(share * turn)
+        expected = rotation.apply(vertices[chosen] - pivot) + pivot
+        np.testing.assert_allclose(turned[chosen], expected, atol=1e-12)
+    np.testing.assert_array_equal(turn_on_neck(vertices, weight, pivot, np.zeros(3)), vertices)
+
+
 def test_silhouettes_are_anti_aliased() -> None:
     vertices, topology, appearance = two_triangles(0)
-    image, _ = shade_view(appearance, topology, MIRROR, np.ones(4), vertices, CAMERA, SIZE)
+    image, _ = HeadShader(topology, MIRROR, np.ones(4)).shade(appearance, vertices, CAMERA, SIZE)
     values = np.unique(image[..., 3].round(4))
     assert set(values) <= {0.0, 0.25, 0.5, 0.75, 1.0}
     assert len(values) == 5
@@ -118,7 +143,8 @@ def test_what_is_turned_away_or_transparent_is_not_drawn() -> None:
     vertices, topology, appearance = two_triangles(0)
     away = MeshTopology(topology.faces[:, ::-1], 4)
     for mesh, coverage in ((away, np.ones(4)), (topology, np.zeros(4))):
-        image, seen = shade_view(appearance, mesh, MIRROR, coverage, vertices, CAMERA, SIZE)
+        shader = HeadShader(mesh, MIRROR, coverage)
+        image, seen = shader.shade(appearance, vertices, CAMERA, SIZE)
         assert not image.any()
         assert seen == 0.0
 
@@ -128,7 +154,7 @@ def test_seen_fraction_counts_the_photo_s_own_pixels(confidence: float, expected
     vertices, topology, appearance = two_triangles(0)
     appearance.confidence[:] = confidence
     appearance.visible[:] = 0.0
-    _, seen = shade_view(appearance, topology, MIRROR, np.ones(4), vertices, CAMERA, SIZE)
+    _, seen = HeadShader(topology, MIRROR, np.ones(4)).shade(appearance, vertices, CAMERA, SIZE)
     assert seen == pytest.approx(expected, abs=1e-6)
 
 

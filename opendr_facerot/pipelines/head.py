@@ -33,8 +33,9 @@ from opendr_facerot.render.compose import (
     place,
     straight_alpha,
 )
+from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import view_fragments
-from opendr_facerot.render.texture import VertexAppearance, shade_view
+from opendr_facerot.render.texture import HeadShader, VertexAppearance
 from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.views import View
@@ -119,7 +120,9 @@ class HeadRotator:
         self._mesh = AttentionMesh()
         self._matting = PersonMatting()
         self._model = HeadModel.load()
-        self._coverage = smoothstep(*_FADE, self._model.fine.zones.neck_weight)
+        surface = self._model.fine
+        coverage = smoothstep(*_FADE, surface.zones.neck_weight)
+        self._shader = HeadShader(surface.topology, surface.mirror, coverage)
         self._compile_kernels()
 
     @property
@@ -162,16 +165,9 @@ class HeadRotator:
         for view in views:
             yaw, pitch, roll = _applied_angles(face, view)
             turn = _turn_vector(state, yaw, pitch, roll)
-            vertices = self._turned(state, turn)
-            head, seen = shade_view(
-                state.appearance,
-                self._model.fine.topology,
-                self._model.fine.mirror,
-                self._coverage,
-                vertices,
-                frame.camera,
-                size,
-            )
+            share = self._model.fine.zones.neck_weight
+            vertices = turn_on_neck(state.vertices, share, state.pivot, turn)
+            head, seen = self._shader.shade(state.appearance, vertices, frame.camera, size)
             # Hardly turned, hair beyond the mesh's outline still looks as in the photo.
             if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
                 layer = frame.person if background == "plate" else frame.hair
@@ -205,7 +201,12 @@ class HeadRotator:
         )
         vertices = (surface.vertices - PIVOT) @ MODEL_TO_CAMERA + [0.0, 0.0, 100.0]
         camera = Intrinsics(100.0, 31.5, 31.5)
-        shade_view(blank, surface.topology, surface.mirror, self._coverage, vertices, camera, 64)
+        vertices = turn_on_neck(vertices, surface.zones.neck_weight, PIVOT, np.ones(3))
+        head, _ = self._shader.shade(blank, vertices, camera, 64)
+        layer = np.zeros((64, 64, 4), np.uint8)
+        over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
+        over_colour(head, (0, 0, 0))
+        straight_alpha(head)
 
     def _fit_face(
         self,
@@ -257,20 +258,6 @@ class HeadRotator:
         head = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
         fragments = view_fragments(vertices, head, work.intrinsics, len(work.image))
         return np.asarray(fragments.face_index >= 0)
-
-    def _turned(self, state: _HeadState, turn: NDArray[np.floating]) -> NDArray[np.floating]:
-        """The head's vertices ``(V, 3)``, turned on the neck by a rotation vector."""
-        angle = float(np.linalg.norm(turn))
-        if angle < 1e-9:
-            return state.vertices
-        # Each vertex turns about the same axis by its own share of the angle: the neck twists
-        # without thinning, which a blend of matrices would do to it.
-        axis = turn / angle
-        share = (self._model.fine.zones.neck_weight * angle)[:, None]
-        arm = state.vertices - state.pivot
-        cosine, sine = np.cos(share), np.sin(share)
-        along = axis * (arm @ axis)[:, None] * (1.0 - cosine)
-        return arm * cosine + np.cross(axis, arm) * sine + along + state.pivot
 
 
 def _turn_vector(state: _HeadState, yaw: float, pitch: float, roll: float) -> NDArray[np.floating]:

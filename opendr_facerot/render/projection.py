@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.render.rasterize import Fragments, ndc_from_pixels, rasterize
 
-_NEAR, _FAR = 1.0, 1e5
+NEAR, FAR = 1.0, 1e5
+"""Depths between which meshes are drawn, in model units."""
 
 
 def view_fragments(
@@ -24,7 +25,7 @@ def view_fragments(
     """
     pixels = intrinsics.project(vertices)
     ndc = np.concatenate([ndc_from_pixels(pixels, size), vertices[:, 2:]], axis=1)
-    return rasterize(ndc.astype(np.float32), faces, size, near=_NEAR, far=_FAR)
+    return rasterize(ndc.astype(np.float32), faces, size, near=NEAR, far=FAR)
 
 
 def facing(normals: NDArray[np.floating], vertices: NDArray[np.floating]) -> NDArray[np.floating]:

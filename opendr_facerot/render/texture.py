@@ -1,6 +1,7 @@
 """Shading of a head view: every pixel samples the photo at its own surface point.
 
-The photo is sampled per output pixel, not per vertex, so a view is as sharp as the photo.
+The photo is sampled per output pixel, not per vertex, so a view is as sharp as the photo. Each bin
+of image rows is rasterised, shaded and averaged before the next one, in memory that stays in cache.
 """
 
 from __future__ import annotations
@@ -8,20 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from opendr_facerot.filters import smoothstep
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.bands import run_bands
-from opendr_facerot.render.projection import facing, view_fragments
+from opendr_facerot.render.cpu import BIN_ROWS, BinnedMesh
+from opendr_facerot.render.kernels import inlined, kernel
+from opendr_facerot.render.projection import FAR, NEAR
 
 SUPERSAMPLING = 2
 """Samples per output pixel and axis: the anti-aliasing of silhouettes and texture."""
 
 _OWN_RAMP = (0.05, 0.6)  # confidence at which a sample starts to count, and counts fully
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
+_GRAZING = 0.06  # cosine in the view below which it makes no more difference
+_BLOCK = 1024  # vertices; fewer are not worth a thread
+
+# Columns of the table of attributes.
+_PHOTO, _MIRROR_PHOTO, _OWN, _MIRRORED, _FILL, _CORRECTION, _COVERAGE = 0, 2, 4, 5, 6, 9, 12
+_COLUMNS = 16  # a cache line of float32; a multiple of 8 is interpolated in whole vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,132 +57,271 @@ class VertexAppearance:
     visible: NDArray[np.float32]
 
 
-def shade_view(
-    appearance: VertexAppearance,
-    topology: MeshTopology,
-    mirror: NDArray[np.integer],
-    coverage: NDArray[np.floating],
-    vertices: NDArray[np.floating],
-    intrinsics: Intrinsics,
-    size: int,
-) -> tuple[NDArray[np.float32], float]:
-    """Render the completed head.
+class HeadShader:
+    """Renders heads that share one mesh.
 
     Args:
-        appearance: Appearance of the head's V vertices.
-        topology: Its mesh.
+        topology: The mesh, of V vertices.
         mirror: ``(V,)`` mirror vertex of each vertex.
         coverage: ``(V,)`` opacity in [0, 1].
-        vertices: ``(V, 3)`` camera space, turned as the view asks.
-        intrinsics: Camera of the output image.
-        size: Side of the output image, pixels.
-
-    Returns:
-        ``(size, size, 4)`` float32, premultiplied RGB of 0..255 and alpha of 0..1; and the share of
-        the covered area whose colour is the photo's own.
     """
-    drawn = topology.faces[coverage[topology.faces].max(axis=1) > 0.0]
-    fine = intrinsics.scaled(SUPERSAMPLING, *[(SUPERSAMPLING - 1) / 2] * 2)
-    fragments = view_fragments(vertices, drawn, fine, size * SUPERSAMPLING)
 
-    # A sample that was grazing in the photo is good as long as this view grazes it as much.
-    cosine = facing(topology.vertex_normals(vertices), vertices)
-    unstretched = smoothstep(*_STRETCH_RAMP, appearance.source_cosine / np.maximum(cosine, 0.06))
-    confidence = np.maximum(appearance.confidence, appearance.visible * unstretched)
-    attributes = np.column_stack(
-        [
-            appearance.photo_xy,
-            appearance.photo_xy[mirror],
-            confidence,
-            appearance.mirror_confidence,
-            appearance.fill,
-            appearance.mirror_correction,
-            coverage,
-        ]
-    ).astype(np.float32)
-    image = np.zeros((size, size, 4), np.float32)
-    own = np.zeros(size, np.float64)
+    def __init__(
+        self,
+        topology: MeshTopology,
+        mirror: NDArray[np.integer],
+        coverage: NDArray[np.floating],
+    ) -> None:
+        self._faces = topology.faces
+        self._drawn = topology.faces[coverage[topology.faces].max(axis=1) > 0.0]
+        self._mirror = mirror.astype(np.int32)
+        self._coverage = coverage.astype(np.float32)
+        corners = topology.faces.ravel()
+        # Faces around vertex v, ascending: around[starts[v] : starts[v + 1]].
+        self._around = (np.argsort(corners, kind="stable") // 3).astype(np.int32)
+        self._starts = np.zeros(len(coverage) + 1, np.int32)
+        np.cumsum(np.bincount(corners, minlength=len(coverage)), out=self._starts[1:])
 
-    def shade(first: int, last: int) -> None:
-        _shade_rows(
-            fragments.face_index,
-            fragments.barycentric,
-            fragments.depth,
-            drawn,
-            vertices[:, 2].astype(np.float32),
-            attributes,
-            appearance.foreground,
-            first,
-            last,
-            image,
-            own,
-        )
+    def shade(
+        self,
+        appearance: VertexAppearance,
+        vertices: NDArray[np.floating],
+        intrinsics: Intrinsics,
+        size: int,
+        *,
+        threads: int | None = None,
+    ) -> tuple[NDArray[np.float32], float]:
+        """Render the completed head.
 
-    run_bands(shade, size)
-    covered = float(image[..., 3].sum())
-    return image, float(own.sum()) / covered if covered else 0.0
+        Args:
+            appearance: Appearance of the head's V vertices.
+            vertices: ``(V, 3)`` camera space, turned as the view asks.
+            intrinsics: Camera of the output image.
+            size: Side of the output image, pixels.
+            threads: Number of threads; None for all. Does not affect the result.
+
+        Returns:
+            ``(size, size, 4)`` float32, premultiplied RGB of 0..255 and alpha of 0..1; and the
+            share of the covered area whose colour is the photo's own.
+        """
+        fine = intrinsics.scaled(SUPERSAMPLING, *[(SUPERSAMPLING - 1) / 2] * 2)
+        samples = size * SUPERSAMPLING
+        exact = np.ascontiguousarray(vertices, np.float64)
+        ndc, inverse_depth, table = self._vertex_stage(appearance, exact, fine, samples, threads)
+        binned = BinnedMesh(ndc, self._drawn, samples, threads)
+        image = np.zeros((size, size, 4), np.float32)
+        areas = np.zeros((size, 2))
+
+        def shade(first: int, last: int) -> None:
+            planes = (
+                np.empty((BIN_ROWS, samples), np.int32),
+                np.empty((BIN_ROWS, samples, 3), np.float32),
+                np.empty((BIN_ROWS, samples), np.float32),
+            )
+            for k in range(first, last):
+                if binned.is_empty(k):
+                    continue
+                top, bottom = binned.rows(k)
+                binned.draw(k, k + 1, top, NEAR, FAR, planes)
+                rows = slice(top // SUPERSAMPLING, bottom // SUPERSAMPLING)
+                _shade_rows(
+                    *planes,
+                    self._drawn,
+                    inverse_depth,
+                    table,
+                    appearance.foreground,
+                    image[rows],
+                    areas[rows],
+                )
+
+        run_bands(shade, binned.bins, threads)
+        covered, own = areas.sum(axis=0)
+        return image, float(own / covered) if covered else 0.0
+
+    def _vertex_stage(
+        self,
+        appearance: VertexAppearance,
+        vertices: NDArray[np.float64],
+        camera: Intrinsics,
+        samples: int,
+        threads: int | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Normalised device coordinates ``(V, 3)``, 1 / depth ``(V,)``, attributes' table."""
+        ndc = np.empty((len(vertices), 3), np.float32)
+        inverse_depth = np.empty(len(vertices), np.float32)
+        table = np.empty((len(vertices), _COLUMNS), np.float32)
+
+        def work(first: int, last: int) -> None:
+            _vertex_rows(
+                vertices,
+                self._faces,
+                self._starts,
+                self._around,
+                self._mirror,
+                self._coverage,
+                appearance.photo_xy,
+                appearance.confidence,
+                appearance.mirror_confidence,
+                appearance.mirror_correction,
+                appearance.fill,
+                appearance.source_cosine,
+                appearance.visible,
+                (camera.focal, camera.cx, camera.cy),
+                samples,
+                first * _BLOCK,
+                min(last * _BLOCK, len(vertices)),
+                ndc,
+                inverse_depth,
+                table,
+            )
+
+        run_bands(work, -(-len(vertices) // _BLOCK), threads)
+        return ndc, inverse_depth, table
 
 
-@njit(nogil=True, cache=True)
+@inlined
 def _ramp(low, high, x):  # type: ignore[no-untyped-def]
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(nogil=True, cache=True)
-def _bilinear(photo, x, y, colour):  # type: ignore[no-untyped-def]
-    height, width = photo.shape[0], photo.shape[1]
-    x = min(max(x, 0.0), width - 1.001)
-    y = min(max(y, 0.0), height - 1.001)
-    column, row = int(x), int(y)
-    u, v = x - column, y - row
-    for c in range(3):
-        top = photo[row, column, c] * (1.0 - u) + photo[row, column + 1, c] * u
-        bottom = photo[row + 1, column, c] * (1.0 - u) + photo[row + 1, column + 1, c] * u
-        colour[c] = top * (1.0 - v) + bottom * v
+@kernel
+def _cosine(vertices, faces, starts, around, v):  # type: ignore[no-untyped-def]
+    """Cosine between a vertex's area-weighted normal and the direction to the camera."""
+    nx = ny = nz = 0.0
+    for k in range(starts[v], starts[v + 1]):
+        a, b, c = faces[around[k], 0], faces[around[k], 1], faces[around[k], 2]
+        ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+        ux, uy, uz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
+        wx, wy, wz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
+        nx += uy * wz - uz * wy
+        ny += uz * wx - ux * wz
+        nz += ux * wy - uy * wx
+    x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+    length = max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
+    return -(nx * x + ny * y + nz * z) / (length * np.sqrt(x * x + y * y + z * z))
 
 
-@njit(nogil=True, cache=True)
-def _shade_rows(  # type: ignore[no-untyped-def]
-    face_index, barycentric, depth, faces, vertex_depth, attributes, photo, first, last, image, own
+@kernel
+def _vertex_rows(  # type: ignore[no-untyped-def]
+    vertices,
+    faces,
+    starts,
+    around,
+    mirror,
+    coverage,
+    photo_xy,
+    confidence,
+    mirror_confidence,
+    mirror_correction,
+    fill,
+    source_cosine,
+    visible,
+    camera,
+    samples,
+    first,
+    last,
+    ndc,
+    inverse_depth,
+    table,
 ):
-    """Shade and average the samples of output rows ``first`` to ``last``."""
-    size = image.shape[0]
-    samples = face_index.shape[0] // size
-    share = 1.0 / (samples * samples)
-    value = np.empty(attributes.shape[1], np.float32)
-    seen, mirrored = np.empty(3, np.float32), np.empty(3, np.float32)
-    for row in range(first, last):
-        for column in range(size):
-            for sub in range(samples * samples):
-                y = row * samples + sub // samples
-                x = column * samples + sub % samples
+    """Project the vertices ``first`` to ``last`` and gather what their samples need."""
+    focal, cx, cy = camera
+    for v in range(first, last):
+        z = vertices[v, 2]
+        scale = focal / z
+        ndc[v, 0] = (2.0 * (vertices[v, 0] * scale + cx) + (1 - samples)) / samples
+        ndc[v, 1] = ((samples - 1) - 2.0 * (vertices[v, 1] * scale + cy)) / samples
+        ndc[v, 2] = z
+        inverse_depth[v] = 1.0 / z
+
+        own = np.float64(confidence[v])
+        if visible[v] > own:
+            # A sample that was grazing in the photo is good as long as this view grazes it as much.
+            cosine = _cosine(vertices, faces, starts, around, v)
+            ratio = source_cosine[v] / max(cosine, _GRAZING)
+            own = max(own, visible[v] * _ramp(_STRETCH_RAMP[0], _STRETCH_RAMP[1], ratio))
+        m = mirror[v]
+        table[v, _PHOTO], table[v, _PHOTO + 1] = photo_xy[v, 0], photo_xy[v, 1]
+        table[v, _MIRROR_PHOTO], table[v, _MIRROR_PHOTO + 1] = photo_xy[m, 0], photo_xy[m, 1]
+        table[v, _OWN] = own
+        table[v, _MIRRORED] = mirror_confidence[v]
+        for c in range(3):
+            table[v, _FILL + c] = fill[v, c]
+            table[v, _CORRECTION + c] = mirror_correction[v, c]
+        table[v, _COVERAGE] = coverage[v]
+        table[v, _COVERAGE + 1 :] = 0.0  # not used
+
+
+@inlined
+def _bilinear(photo, x, y, colour):  # type: ignore[no-untyped-def]
+    one = np.float32(1.0)
+    x = min(max(x, np.float32(0.0)), np.float32(photo.shape[1] - 1.001))
+    y = min(max(y, np.float32(0.0)), np.float32(photo.shape[0] - 1.001))
+    column, row = np.intp(x), np.intp(y)
+    u, v = x - np.float32(column), y - np.float32(row)
+    for c in range(3):
+        top = np.float32(photo[row, column, c]) * (one - u)
+        top += np.float32(photo[row, column + 1, c]) * u
+        bottom = np.float32(photo[row + 1, column, c]) * (one - u)
+        bottom += np.float32(photo[row + 1, column + 1, c]) * u
+        colour[c] = top * (one - v) + bottom * v
+
+
+@kernel
+def _shade_rows(  # type: ignore[no-untyped-def]
+    face_index, barycentric, depth, faces, inverse_depth, table, photo, image, areas
+):
+    """Shade and average the samples of an image's rows; add up their covered and own areas."""
+    zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
+    share = np.float32(1.0 / (SUPERSAMPLING * SUPERSAMPLING))
+    value = np.empty(_COLUMNS, np.float32)
+    seen, mirrored = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    for row in range(image.shape[0]):
+        covered_area = own_area = np.float64(0.0)
+        for column in range(image.shape[1]):
+            red = green = blue = opacity = zero
+            for sub in range(SUPERSAMPLING * SUPERSAMPLING):
+                y = row * SUPERSAMPLING + sub // SUPERSAMPLING
+                x = column * SUPERSAMPLING + sub % SUPERSAMPLING
                 face = face_index[y, x]
                 if face < 0:
                     continue
                 # Barycentric weights are linear on the screen; attributes are linear in space.
-                value[:] = 0.0
-                for k in range(3):
-                    vertex = faces[face, k]
-                    weight = barycentric[y, x, k] * depth[y, x] / vertex_depth[vertex]
-                    for a in range(value.size):
-                        value[a] += weight * attributes[vertex, a]
-                own_weight = _ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[4])
-                mirror_weight = (1.0 - own_weight) * _ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[5])
-                fill_weight = 1.0 - own_weight - mirror_weight
-                alpha = value[12] * share
-                if own_weight > 0.0:
-                    _bilinear(photo, value[0], value[1], seen)
-                if mirror_weight > 0.0:
-                    _bilinear(photo, value[2], value[3], mirrored)
-                for c in range(3):
-                    colour = 0.0
-                    if own_weight > 0.0:
-                        colour += own_weight * seen[c]
-                    if mirror_weight > 0.0:
-                        colour += mirror_weight * mirrored[c] * np.exp(value[9 + c])
-                    if fill_weight > 0.0:
-                        colour += fill_weight * np.exp(value[6 + c])
-                    image[row, column, c] += alpha * min(colour, 255.0)
-                image[row, column, 3] += alpha
-                own[row] += alpha * own_weight
+                i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+                w0 = barycentric[y, x, 0] * depth[y, x] * inverse_depth[i]
+                w1 = barycentric[y, x, 1] * depth[y, x] * inverse_depth[j]
+                w2 = barycentric[y, x, 2] * depth[y, x] * inverse_depth[k]
+                for a in range(_COLUMNS):
+                    value[a] = w0 * table[i, a] + w1 * table[j, a] + w2 * table[k, a]
+                own = np.float32(_ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_OWN]))
+                other = (one - own) * np.float32(
+                    _ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_MIRRORED])
+                )
+                rest = one - own - other
+                colour0 = colour1 = colour2 = zero
+                if own > zero:
+                    _bilinear(photo, value[_PHOTO], value[_PHOTO + 1], seen)
+                    colour0, colour1, colour2 = own * seen[0], own * seen[1], own * seen[2]
+                if other > zero:
+                    _bilinear(photo, value[_MIRROR_PHOTO], value[_MIRROR_PHOTO + 1], mirrored)
+                    colour0 += other * mirrored[0] * np.exp(value[_CORRECTION])
+                    colour1 += other * mirrored[1] * np.exp(value[_CORRECTION + 1])
+                    colour2 += other * mirrored[2] * np.exp(value[_CORRECTION + 2])
+                if rest > zero:
+                    colour0 += rest * np.exp(value[_FILL])
+                    colour1 += rest * np.exp(value[_FILL + 1])
+                    colour2 += rest * np.exp(value[_FILL + 2])
+                weight = value[_COVERAGE] * share
+                red += weight * min(colour0, white)
+                green += weight * min(colour1, white)
+                blue += weight * min(colour2, white)
+                opacity += weight
+                own_area += weight * own
+            image[row, column, 0] = red
+            image[row, column, 1] = green
+            image[row, column, 2] = blue
+            image[row, column, 3] = opacity
+            covered_area += opacity
+        areas[row, 0] = covered_area
+        areas[row, 1] = own_area
