@@ -235,10 +235,9 @@ def check_profile(environment: Mapping[str, str]) -> Finding:
         message = f"not set{why}: images above 512 kB are mostly lost under best effort"
         return Finding(Level.WARN, name, message, PROFILE_ADVICE)
     try:
-        root = ElementTree.parse(text).getroot()
-    except (OSError, ElementTree.ParseError) as error:
+        segment, largest = _shared_memory_sizes(ElementTree.parse(text).getroot())
+    except (OSError, ElementTree.ParseError, ValueError) as error:
         return Finding(Level.FAIL, name, f"{text} cannot be read: {error}", PROFILE_ADVICE)
-    segment, largest = _shared_memory_sizes(root)
     needed = _FRAMES_IN_SEGMENT * LARGE_IMAGE
     message = f"{text}: segment {segment} B, largest message {largest} B"
     if segment < needed or largest <= LARGE_IMAGE:

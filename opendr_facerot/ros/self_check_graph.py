@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,9 @@ def check_parameters(path: Path) -> Finding:
             allow_undeclared_parameters=True,
             automatically_declare_parameters_from_overrides=True,
         )
-        given = {k: p.value for k, p in node.get_parameters_by_prefix("").items()}
+        given: dict[str, Any] = dict(node.get_parameters_by_prefix(""))
         node.destroy_node()
-        values = {k: v for k, v in given.items() if not k.startswith(_OF_ROS)}
+        values = {k: p.value for k, p in given.items() if not k.startswith(_OF_ROS)}
         refuse_unknown(values)
         defaults = {k: parameter.default for k, parameter in PARAMETERS.items()}
         NodeParameters.from_values({**defaults, **{k: checked(k, values[k]) for k in values}})
@@ -173,7 +174,7 @@ def check_nodes(node: Node, executor: SingleThreadedExecutor) -> Iterator[Findin
         yield Finding(Level.OK, "nodes", "no facerot node runs in this domain")
     for name in found:
         entry = f"{name}: rotation"
-        _spin(executor, lambda entry=entry: entry in reports, _REPORT_TIME)
+        _spin(executor, partial(reports.__contains__, entry), _REPORT_TIME)
         yield _state(name, reports.get(entry))
         yield from _inputs(node, name)
         yield _clock(node, executor, name, clocks)
