@@ -24,6 +24,7 @@ from opendr_facerot.cli_options import (
     chosen_views,
     load_rotator,
 )
+from opendr_facerot.evaluation.cli import add_evaluate_parser
 from opendr_facerot.gallery import Tile, face_tiles, faces_montage, view_filename
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.loading import pipeline_names
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=facerot.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_rotate(commands.add_parser("rotate", help="rotate the faces of photos"))
+    add_evaluate_parser(commands.add_parser("evaluate", help="measure views of photos"))
     _add_info(commands.add_parser("info", help="versions, backends, devices, packaged models"))
     add_bag_parser(commands.add_parser("bag", help="add the faces to a ROS 2 recording"))
     add_weights_parser(commands.add_parser("weights", help="model files of rotate_and_render"))
