@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import savemat
 
 from opendr_facerot.errors import ImageError
 from opendr_facerot.imaging import write_image
@@ -154,6 +153,8 @@ def obj_text(
 
 def mat_content(vertices: NDArray[np.floating]) -> bytes:
     """A MATLAB file with the ``(3, N)`` array ``vertex``."""
+    from scipy.io import savemat  # takes 0.1 s that only dump_vertex is worth
+
     content = io.BytesIO()
     savemat(content, {"vertex": np.ascontiguousarray(vertices.T)})
     return content.getvalue()

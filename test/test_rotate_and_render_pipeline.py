@@ -425,7 +425,7 @@ def published_rotator(
         root, {part: InstalledComponent(arrays, about) for part, arrays in contents.items()}
     )
     settings = RotateAndRenderRotator.Settings(
-        device="cpu", weights=root, erosion_seed=1234, heatmap_size=2.5
+        device="cpu", weights=root, erosion_seed=1234, heatmap_size=2.5, precision="float32"
     )
     return RotateAndRenderRotator(settings)
 
@@ -455,6 +455,21 @@ def test_published_mesh_of_a_view(
     np.testing.assert_array_equal(turned.picture.alpha * 4, golden["alpha"])
     rgb = turned.picture.rgb[::4].transpose(2, 0, 1)
     assert (np.abs(rgb - golden["rotated"] / 65535.0) > 2e-3).mean() <= 1e-4
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_that_of_the_settings(weights: Path, precision: Any) -> None:
+    rotator: Any = facerot.load(
+        "rotate_and_render", weights=weights, device="cpu", precision=precision
+    )
+    dtypes = {parameter.dtype for parameter in rotator._generator.parameters()}
+    exact = torch.float32  # the first layers, whatever the precision
+    assert dtypes == {exact, getattr(torch, precision)}
+
+
+def test_unknown_precision() -> None:
+    with pytest.raises(facerot.SettingsError, match="precision is 'half': give one of auto"):
+        facerot.RotatorSettings(precision="half")  # type: ignore[arg-type]
 
 
 def test_published_generated_picture(published_rotator: RotateAndRenderRotator) -> None:

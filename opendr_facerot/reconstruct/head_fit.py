@@ -109,7 +109,7 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     lateral = np.zeros((468, 3))
     lateral[:, :2] = offset * fitted[:, 2:] / intrinsics.focal
     return HeadFit(
-        vertices=vertices + model.displacement @ lateral,
+        vertices=vertices + model.warp(lateral),
         angles=euler_from_rotation(appearing),
         seen_from=seen_from,
         rotation=rotation,

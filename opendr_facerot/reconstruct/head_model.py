@@ -12,7 +12,6 @@ from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RBFInterpolator
 
 from opendr_facerot.assets import asset_path
 from opendr_facerot.filters import smoothstep
@@ -81,6 +80,30 @@ class HeadSurface:
 
 
 @dataclass(frozen=True, eq=False)
+class LandmarkWarp:
+    """Smoothed interpolation of displacements, with radial basis functions -r and a constant.
+
+    Fasshauer, "Meshfree Approximation Methods with MATLAB", 2007, chapters 6 and 19. Its two
+    matrices are kept apart: their product is no smaller, and its computation would delay the start.
+
+    Attributes:
+        solution: ``(k + 1, 468)`` weights of k functions and the constant, per displacement.
+        basis: ``(n, k + 1)`` the functions at each vertex.
+    """
+
+    solution: NDArray[np.floating]
+    basis: NDArray[np.floating]
+
+    def __call__(self, displacements: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Smooth ``(n, 3)`` displacement of the mesh that vanishes at the back of the head.
+
+        Args:
+            displacements: ``(468, 3)``, of each point of the attention mesh.
+        """
+        return np.asarray(self.basis @ (self.solution @ displacements))
+
+
+@dataclass(frozen=True, eq=False)
 class HeadModel:
     """The head: modes of shape on a coarse mesh of n vertices, and a fine mesh that is drawn.
 
@@ -92,8 +115,7 @@ class HeadModel:
         expression: ``(X, n, 3)`` float64, full activation each.
         landmark_vertices: ``(468, 3)`` coarse vertices around each point of the attention mesh.
         landmark_weights: ``(468, 3)`` their barycentric weights.
-        displacement: ``(n, 468)`` float64: multiplied with displacements at the landmarks, gives
-            a smooth displacement of the whole mesh that vanishes at the back of the head.
+        warp: Carries displacements at the landmarks on to the whole mesh.
         coarse_edges: ``(V - n, 2)``: fine vertex n + k is the midpoint of edge k.
         coarse: The surface that the modes act on.
         fine: The surface that is drawn.
@@ -103,7 +125,7 @@ class HeadModel:
     expression: NDArray[np.floating]
     landmark_vertices: NDArray[np.int32]
     landmark_weights: NDArray[np.floating]
-    displacement: NDArray[np.floating]
+    warp: LandmarkWarp
     coarse_edges: NDArray[np.int32]
     coarse: HeadSurface
     fine: HeadSurface
@@ -183,7 +205,7 @@ def _load() -> HeadModel:
         expression=expression,
         landmark_vertices=landmark_vertices,
         landmark_weights=landmark_weights,
-        displacement=_displacement_basis(coarse_vertices, landmark_vertices, landmark_weights),
+        warp=_landmark_warp(coarse_vertices, landmark_vertices, landmark_weights),
         coarse_edges=coarse_edges,
         coarse=_coarsened(fine, coarse_faces, len(coarse_vertices)),
         fine=fine,
@@ -205,18 +227,29 @@ def _coarsened(fine: HeadSurface, faces: NDArray[np.integer], count: int) -> Hea
     )
 
 
-def _displacement_basis(
+def _landmark_warp(
     vertices: NDArray[np.floating],
     landmark_vertices: NDArray[np.integer],
     landmark_weights: NDArray[np.floating],
-) -> NDArray[np.floating]:
-    """Response of every vertex to a unit displacement of each landmark (linear RBF)."""
+) -> LandmarkWarp:
     points = (vertices[landmark_vertices] * landmark_weights[..., None]).sum(1)
     depth = vertices[:, 2]
     anchors = vertices[depth < np.median(depth) - 4.0][::15]
-    unit = np.eye(len(points) + len(anchors))[:, : len(points)]
-    basis = RBFInterpolator(np.vstack([points, anchors]), unit, kernel="linear", smoothing=1.0)
-    return np.asarray(basis(vertices))
+    centres = np.vstack([points, anchors])
+    count = len(centres)
+    system = np.ones((count + 1, count + 1))
+    system[:count, :count] = np.eye(count) - _distances(centres, centres)  # smoothed by 1
+    system[count, count] = 0.0
+    solution = np.linalg.solve(system, np.eye(count + 1)[:, : len(points)])
+    basis = np.ones((len(vertices), count + 1))
+    np.negative(_distances(vertices, centres), out=basis[:, :count])
+    return LandmarkWarp(solution, basis)
+
+
+def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """``(N, M)`` between ``(N, 3)`` and ``(M, 3)`` points."""
+    squares = sum((np.subtract.outer(p, q) ** 2 for p, q in zip(a.T, b.T, strict=True)), start=0.0)
+    return np.asarray(np.sqrt(squares))
 
 
 def _zones(
