@@ -285,7 +285,7 @@ class FacerotNode(LifecycleNode):
         logger = self.get_logger()
         if isinstance(error, FacerotError):
             logger.warning(f"frame skipped: {error}", throttle_duration_sec=_LOG_PERIOD)
-        else:
+        elif self.context.ok():  # otherwise nothing can be published, which is no news
             logger.error(
                 "frame skipped: " + "".join(traceback.format_exception(error)),
                 throttle_duration_sec=_LOG_PERIOD,

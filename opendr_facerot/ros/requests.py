@@ -17,6 +17,7 @@ from opendr_facerot_interfaces.action import RotateFaceSet
 from opendr_facerot_interfaces.msg import RotatedFaceArray
 from opendr_facerot_interfaces.srv import RotateFace
 
+_LOG_PERIOD = 5.0  # seconds between two messages
 _RESULT_LIFETIME = 60  # seconds a set's pictures are kept for a client that has not fetched them
 
 
@@ -25,6 +26,7 @@ class RequestServer:
 
     def __init__(self, node: Node, turner: FaceTurner) -> None:
         self._logger = node.get_logger()
+        self._context = node.context
         self._turner = turner
         group = ReentrantCallbackGroup()
         node.create_service(RotateFace, "~/rotate_face", self._on_request, callback_group=group)
@@ -58,18 +60,24 @@ class RequestServer:
             _set_result(result, self._turner.submit_set(goal.request, observer).result())
         except Exception as error:
             self._refuse(result, error)
-            goal.abort()
+            end = goal.abort
         else:
-            if observer.cut_short:
-                goal.canceled()
-            else:
-                goal.succeed()
+            end = goal.canceled if observer.cut_short else goal.succeed
+        try:
+            end()
+        except RuntimeError:  # ROS was ended, so that the new status cannot be published
+            if self._context.ok():
+                raise
         return result
 
     def _refuse(self, answer: Answer, error: Exception) -> None:
         set_error(answer, error)
-        if not isinstance(error, FacerotError):
-            self._logger.error("request failed: " + "".join(traceback.format_exception(error)))
+        # Once ROS has been ended, nothing can be published any more, and nobody waits for it.
+        if not isinstance(error, FacerotError) and self._context.ok():
+            self._logger.error(
+                "request failed: " + "".join(traceback.format_exception(error)),
+                throttle_duration_sec=_LOG_PERIOD,
+            )
 
 
 class _GoalObserver:
