@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opendr_facerot.geometry.mesh import MeshTopology, unique_edges
+from opendr_facerot.geometry.mesh import MeshTopology, curved_midpoints, unique_edges
 from opendr_facerot.reconstruct.head_model import HeadModel, Part, subdivide
 
 
@@ -37,6 +37,25 @@ def test_normals_of_a_sphere_point_outwards() -> None:
     a, b, c = (sphere[model.topology.faces[:, k]] for k in range(3))
     volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6  # > 0: counter-clockwise outside
     assert volume > 0
+
+
+def test_curved_midpoints_lie_near_the_sphere_that_the_vertices_are_on() -> None:
+    corners = np.array([[1.0, 0, 0], [0, 1, 0], [0.8, 0.6, 0]])
+    edges = np.array([[0, 2], [1, 2]])
+    straight = 0.5 * (corners[edges[:, 0]] + corners[edges[:, 1]])
+    curved = curved_midpoints(corners, corners, edges)
+    sag = 1.0 - np.linalg.norm(straight, axis=1)
+    assert (np.abs(np.linalg.norm(curved, axis=1) - 1.0) < 0.2 * sag).all()
+
+
+def test_curved_midpoints_of_a_plane_are_straight(
+    grid: tuple[NDArray[np.float64], MeshTopology],
+) -> None:
+    vertices, topology = grid
+    i, j = topology.edges.T
+    normals = topology.vertex_normals(vertices)
+    midpoints = curved_midpoints(vertices, normals, topology.edges)
+    np.testing.assert_allclose(midpoints, 0.5 * (vertices[i] + vertices[j]), atol=1e-12)
 
 
 def test_neighbour_mean_and_min(grid: tuple[NDArray[np.float64], MeshTopology]) -> None:

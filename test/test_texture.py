@@ -15,7 +15,13 @@ from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import facing
-from opendr_facerot.render.texture import SUPERSAMPLING, HeadShader, VertexAppearance
+from opendr_facerot.render.texture import (
+    DETAIL_ONE,
+    DETAIL_ZERO,
+    SUPERSAMPLING,
+    HeadShader,
+    VertexAppearance,
+)
 
 SIZE = 24
 CAMERA = Intrinsics(focal=40.0, cx=11.5, cy=11.5)
@@ -35,6 +41,9 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         mirror_confidence=rng.uniform(0, 1, 4).astype(np.float32),
         mirror_correction=rng.uniform(-0.5, 0.5, (4, 3)).astype(np.float32),
         fill=rng.uniform(3, 5, (4, 3)).astype(np.float32),
+        hair=rng.uniform(0, 1, 4).astype(np.float32),
+        detail_xy=rng.uniform(0, 15, (4, 2)).astype(np.float32),
+        detail_level=np.array([0.05, 0.2], np.float32),
         source_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
         visible=rng.uniform(0, 1, 4).astype(np.float32),
     )
@@ -43,6 +52,7 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
 
 MIRROR = np.array([1, 0, 3, 2])
 COVERAGE = np.array([1.0, 0.8, 0.6, 1.0])
+DETAIL = np.random.default_rng(9).integers(0, 256, (16, 16, 2), dtype=np.uint8)
 
 
 def naive_shading(
@@ -56,13 +66,17 @@ def naive_shading(
     )
     photo = appearance.foreground.astype(float)
 
-    def sample(position: NDArray[np.floating]) -> NDArray[np.floating]:
-        x, y = np.clip(position, 0, 28.999)
+    def sample(
+        position: NDArray[np.floating], picture: NDArray[np.floating] = photo
+    ) -> NDArray[np.floating]:
+        x, y = np.clip(position, 0, len(picture) - 1.001)
         c, r = int(x), int(y)
         u, v = x - c, y - r
-        top = photo[r, c] * (1 - u) + photo[r, c + 1] * u
-        bottom = photo[r + 1, c] * (1 - u) + photo[r + 1, c + 1] * u
+        top = picture[r, c] * (1 - u) + picture[r, c + 1] * u
+        bottom = picture[r + 1, c] * (1 - u) + picture[r + 1, c + 1] * u
         return top * (1 - v) + bottom * v
+
+    deviations = (DETAIL.astype(float) - DETAIL_ZERO) / DETAIL_ONE
 
     image = np.zeros((SIZE, SIZE, 4))
     n = SUPERSAMPLING
@@ -91,7 +105,10 @@ def naive_shading(
                     * sample(at(appearance.photo_xy[MIRROR]))
                     * np.exp(at(appearance.mirror_correction))
                 )
-                colour += (1 - own - mirrored) * np.exp(at(appearance.fill))
+                hair = at(appearance.hair)
+                detail = sample(at(appearance.detail_xy), deviations) * appearance.detail_level
+                grain = (1 - hair) * detail[0] + hair * detail[1]
+                colour += (1 - own - mirrored) * np.exp(at(appearance.fill) + grain)
                 alpha = at(COVERAGE) / n**2
                 image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)
                 image[row // n, column // n, 3] += alpha
@@ -102,7 +119,9 @@ def naive_shading(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shading_agrees_with_ray_casting(seed: int) -> None:
     vertices, topology, appearance = two_triangles(seed)
-    image, _ = HeadShader(topology, MIRROR, COVERAGE).shade(appearance, vertices, CAMERA, SIZE)
+    image, _ = HeadShader(topology, MIRROR, COVERAGE).shade(
+        appearance, vertices, CAMERA, SIZE, DETAIL
+    )
     expected = naive_shading(vertices, topology, appearance)
     np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)
     np.testing.assert_allclose(image[..., :3], expected[..., :3], atol=0.1)
@@ -112,8 +131,8 @@ def test_shading_agrees_with_ray_casting(seed: int) -> None:
 def test_threads_do_not_change_the_picture(threads: int) -> None:
     vertices, topology, appearance = two_triangles(0)
     shader = HeadShader(topology, MIRROR, COVERAGE)
-    one = shader.shade(appearance, vertices, CAMERA, 61, threads=1)
-    several = shader.shade(appearance, vertices, CAMERA, 61, threads=threads)
+    one = shader.shade(appearance, vertices, CAMERA, 61, DETAIL, threads=1)
+    several = shader.shade(appearance, vertices, CAMERA, 61, DETAIL, threads=threads)
     np.testing.assert_array_equal(several[0], one[0])
     assert several[1] == one[1]
 
@@ -133,7 +152,9 @@ def test_the_neck_twists_by_each_vertex_s_share() -> None:
 
 def test_silhouettes_are_anti_aliased() -> None:
     vertices, topology, appearance = two_triangles(0)
-    image, _ = HeadShader(topology, MIRROR, np.ones(4)).shade(appearance, vertices, CAMERA, SIZE)
+    image, _ = HeadShader(topology, MIRROR, np.ones(4)).shade(
+        appearance, vertices, CAMERA, SIZE, DETAIL
+    )
     values = np.unique(image[..., 3].round(4))
     assert set(values) <= {0.0, 0.25, 0.5, 0.75, 1.0}
     assert len(values) == 5
@@ -144,7 +165,7 @@ def test_what_is_turned_away_or_transparent_is_not_drawn() -> None:
     away = MeshTopology(topology.faces[:, ::-1], 4)
     for mesh, coverage in ((away, np.ones(4)), (topology, np.zeros(4))):
         shader = HeadShader(mesh, MIRROR, coverage)
-        image, seen = shader.shade(appearance, vertices, CAMERA, SIZE)
+        image, seen = shader.shade(appearance, vertices, CAMERA, SIZE, DETAIL)
         assert not image.any()
         assert seen == 0.0
 
@@ -154,7 +175,9 @@ def test_seen_fraction_counts_the_photo_s_own_pixels(confidence: float, expected
     vertices, topology, appearance = two_triangles(0)
     appearance.confidence[:] = confidence
     appearance.visible[:] = 0.0
-    _, seen = HeadShader(topology, MIRROR, np.ones(4)).shade(appearance, vertices, CAMERA, SIZE)
+    _, seen = HeadShader(topology, MIRROR, np.ones(4)).shade(
+        appearance, vertices, CAMERA, SIZE, DETAIL
+    )
     assert seen == pytest.approx(expected, abs=1e-6)
 
 

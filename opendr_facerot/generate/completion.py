@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import LEFT_EYE_CONTOUR, LIPS_INNER, RIGHT_EYE_CONTOUR
 from opendr_facerot.filters import blur, disc, pull_push, sample_bilinear, smoothstep
+from opendr_facerot.generate.detail import chart_positions, measure_detail
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, HeadSurface, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
@@ -112,6 +113,7 @@ def complete(
         confidence[:n],
         mirror_confidence[:n],
         hair,
+        _skin_like(model.coarse, photo_xy[:n], appearance),
         _deep_inside(work, matte, photo_xy[:n]),
     )
     correction = model.subdivide(difference) + shading - shading[mirror]
@@ -124,6 +126,9 @@ def complete(
         mirror_confidence=mirror_confidence.astype(np.float32),
         mirror_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
+        hair=model.subdivide(hair).astype(np.float32),
+        detail_xy=chart_positions(surface.vertices),
+        detail_level=measure_detail(work, foreground, appearance),
         source_cosine=cosine.astype(np.float32),
         visible=visible.astype(np.float32),
     )
@@ -228,6 +233,7 @@ def _albedo(
     confidence: NDArray[np.floating],
     mirror_confidence: NDArray[np.floating],
     hair: NDArray[np.floating],
+    skin_like: NDArray[np.floating],
     deep_inside: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colour without shading of each vertex, natural log.
@@ -238,28 +244,46 @@ def _albedo(
         confidence: ``(V,)`` in [0, 1].
         mirror_confidence: ``(V,)`` in [0, 1].
         hair: ``(V,)`` in [0, 1].
+        skin_like: ``(V,)`` 0 where the photo shows clothing or loose hair on top of the skin.
         deep_inside: ``(V,)`` 0 at the rim of the person, where hair is mixed with background.
 
     Returns:
         ``difference`` ``(V, 3)`` between each vertex and its mirror vertex, continued from where
         both are seen; ``albedo`` ``(V, 3)``, continued from where either is seen.
     """
-    topology, mirror, ear = surface.topology, surface.mirror, surface.zones.ear
-    # Colours spread within skin and within hair, hardly across their border or the ear's.
+    topology, mirror, zones = surface.topology, surface.mirror, surface.zones
     i, j = topology.edges.T
-    stiffness = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
-    stiffness = stiffness * np.where(ear[i] != ear[j], 0.06, 1.0)
+    own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
+    at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
     both = confidence * confidence[mirror]
-    difference = topology.smooth_field(seen - seen[mirror], 2.0 * both + 1e-4, stiffness)
+    difference = topology.smooth_field(seen - seen[mirror], 2.0 * both + 1e-4, own_kind * at_ear)
 
-    own = confidence * np.where(hair > 0.3, 0.03 + 0.97 * deep_inside, 1.0)
     borrowed = 0.8 * mirror_confidence * (1.0 - confidence)
-    prior_weight = np.where(hair > 0.5, 0.015, 0.004)
-    weight = own + borrowed + prior_weight
-    data = own[:, None] * seen + borrowed[:, None] * (seen[mirror] + difference)
-    data = data + prior_weight[:, None] * _prior_albedo(surface, seen, own, hair)
-    return difference, topology.smooth_field(data / weight[:, None], weight, 0.3 * stiffness)
+    from_mirror = seen[mirror] + difference
+    skin_prior, hair_prior = _prior_albedo(surface, seen, confidence, deep_inside, hair)
+
+    def spread(
+        own: NDArray[np.floating],
+        lent: NDArray[np.floating],
+        prior: NDArray[np.floating],
+        prior_weight: float,
+        stiffness: NDArray[np.floating],
+    ) -> NDArray[np.floating]:
+        weight = own + lent + prior_weight
+        data = own[:, None] * seen + lent[:, None] * from_mirror + prior_weight * prior
+        return topology.smooth_field(data / weight[:, None], weight, 0.3 * stiffness)
+
+    # Skin is continued from skin and hair from hair: one field for both would blend them.
+    bare, covered = (1.0 - hair) ** 2 * skin_like, hair**2 * (0.03 + 0.97 * deep_inside)
+    skin = spread(confidence * bare, borrowed * bare * bare[mirror], skin_prior, 0.004, at_ear)
+    if not (hair > 0.0).any():
+        return difference, skin
+    ones = np.ones(len(i))
+    strands = spread(
+        confidence * covered, borrowed * covered * covered[mirror], hair_prior, 0.015, ones
+    )
+    return difference, skin + hair[:, None] * (strands - skin)
 
 
 def _low_frequencies(
@@ -307,19 +331,35 @@ def _shading(
     return light * (1.0 - 0.6 * hair) + occlusion * (1.0 - 0.5 * hair)
 
 
+def _skin_like(
+    surface: HeadSurface, photo_xy: NDArray[np.floating], appearance: Appearance
+) -> NDArray[np.floating]:
+    """1 where the photo's colour at a vertex can be that of skin, in [0, 1].
+
+    In the face anything goes: beards, glasses, shadows. Around it, on neck, ears and temples, what
+    does not look like the face's skin is clothing or loose hair.
+    """
+    _, y, z = surface.vertices.T
+    face = smoothstep(7.5, 9.5, z) * smoothstep(71.0, 73.0, y)
+    strange = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.skin_distance, photo_xy))
+    return np.asarray(1.0 - strange * (1.0 - face))
+
+
 def _prior_albedo(
     surface: HeadSurface,
     albedo: NDArray[np.floating],
-    weight: NDArray[np.floating],
+    confidence: NDArray[np.floating],
+    deep_inside: NDArray[np.floating],
     hair: NDArray[np.floating],
-) -> NDArray[np.floating]:
-    """Log colour ``(V, 3)`` to fall back on far from everything that was seen."""
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Log colours ``(V, 3)`` of skin and of hair far from everything that was seen."""
     zones = surface.zones
 
     def mean(w: NDArray[np.floating]) -> NDArray[np.floating]:
         return np.asarray(np.average(albedo, axis=0, weights=w + 1e-9))
 
-    skin = mean(weight * (hair < 0.25) * (zones.neck_weight > 0.5) * zones.skin)
+    skin = mean(confidence * (hair < 0.25) * (zones.neck_weight > 0.5) * zones.skin)
+    weight = confidence * deep_inside
     sure_hair = (weight > 0.3) & (hair > 0.8) & zones.scalp
     if sure_hair.sum() > 40:
         hair_colour = np.percentile(albedo[sure_hair], 45, axis=0)
@@ -327,7 +367,7 @@ def _prior_albedo(
         hair_colour = mean(weight * (hair > 0.6) * zones.skin)
     else:
         hair_colour = skin
-    prior = hair[:, None] * hair_colour + (1.0 - hair[:, None]) * skin
+    prior = np.tile(skin, (len(albedo), 1))
     darker = np.minimum(0.0, skin - np.log([200.0, 160.0, 140.0]))  # than evenly lit light skin
     eye = (surface.part == Part.LEFT_EYE) | (surface.part == Part.RIGHT_EYE)
     teeth = (surface.part == Part.UPPER_TEETH) | (surface.part == Part.LOWER_TEETH)
@@ -335,4 +375,4 @@ def _prior_albedo(
     prior[eye] = np.log([185.0, 180.0, 175.0]) + darker
     prior[teeth] = np.log([190.0, 180.0, 165.0]) + darker
     prior[surface.part == Part.TONGUE] = skin - 0.5
-    return prior
+    return prior, np.tile(hair_colour, (len(albedo), 1))

@@ -14,6 +14,32 @@ def unique_edges(faces: NDArray[np.integer]) -> NDArray[np.int32]:
     return np.unique(pairs, axis=0).astype(np.int32)
 
 
+def curved_midpoints(
+    vertices: NDArray[np.floating],
+    normals: NDArray[np.floating],
+    edges: NDArray[np.integer],
+) -> NDArray[np.float64]:
+    """Midpoints of edges on the curved surface that the vertex normals suggest.
+
+    The middle of each edge's cubic curve, Vlachos et al., "Curved PN triangles", I3D 2001,
+    section 3; it leaves the straight midpoint by a quarter of the edge's length at most.
+
+    Args:
+        vertices: ``(V, 3)``.
+        normals: ``(V, 3)`` unit normals.
+        edges: ``(E, 2)`` vertex indices.
+
+    Returns:
+        ``(E, 3)``.
+    """
+    i, j = edges.T
+    chord = vertices[j] - vertices[i]
+    rise_i = (chord * normals[i]).sum(1, keepdims=True)
+    rise_j = (chord * normals[j]).sum(1, keepdims=True)
+    bulge = 0.125 * (rise_j * normals[j] - rise_i * normals[i])
+    return np.asarray(0.5 * (vertices[i] + vertices[j]) + bulge)
+
+
 class MeshTopology:
     """The connectivity of one mesh, with what is derived from it once and used often.
 

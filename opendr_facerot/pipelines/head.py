@@ -16,6 +16,7 @@ from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, NoFaceError
 from opendr_facerot.filters import smoothstep
 from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
+from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.stopwatch import Stopwatch
@@ -35,13 +36,14 @@ from opendr_facerot.render.compose import (
 )
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import view_fragments
-from opendr_facerot.render.texture import HeadShader, VertexAppearance
+from opendr_facerot.render.texture import SUPERSAMPLING, HeadShader, VertexAppearance
 from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
 _VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
+_FACE_HEIGHT = 17.5  # centimetres of the template from landmark 10 to the chin
 _MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
@@ -56,6 +58,7 @@ class _Frame:
 
     size: int
     camera: Intrinsics
+    detail: NDArray[np.uint8]
     behind: NDArray[np.uint8]
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
@@ -92,6 +95,7 @@ class _HeadState:
             frame = _Frame(
                 size,
                 self.work.intrinsics.scaled(scale, *offset),
+                detail_chart(size * SUPERSAMPLING / (_VIEW_SIDE * _FACE_HEIGHT)),
                 *(place(layer, scale, offset, size) for layer in layers),
             )
             self._frame = frame
@@ -167,7 +171,9 @@ class HeadRotator:
             turn = _turn_vector(state, yaw, pitch, roll)
             share = self._model.fine.zones.neck_weight
             vertices = turn_on_neck(state.vertices, share, state.pivot, turn)
-            head, seen = self._shader.shade(state.appearance, vertices, frame.camera, size)
+            head, seen = self._shader.shade(
+                state.appearance, vertices, frame.camera, size, frame.detail
+            )
             # Hardly turned, hair beyond the mesh's outline still looks as in the photo.
             if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
                 layer = frame.person if background == "plate" else frame.hair
@@ -196,13 +202,16 @@ class HeadRotator:
             mirror_confidence=np.zeros(count, np.float32),
             mirror_correction=np.zeros((count, 3), np.float32),
             fill=np.zeros((count, 3), np.float32),
+            hair=np.zeros(count, np.float32),
+            detail_xy=np.zeros((count, 2), np.float32),
+            detail_level=np.zeros(2, np.float32),
             source_cosine=np.zeros(count, np.float32),
             visible=np.zeros(count, np.float32),
         )
         vertices = (surface.vertices - PIVOT) @ MODEL_TO_CAMERA + [0.0, 0.0, 100.0]
         camera = Intrinsics(100.0, 31.5, 31.5)
         vertices = turn_on_neck(vertices, surface.zones.neck_weight, PIVOT, np.ones(3))
-        head, _ = self._shader.shade(blank, vertices, camera, 64)
+        head, _ = self._shader.shade(blank, vertices, camera, 64, detail_chart(1.0))
         layer = np.zeros((64, 64, 4), np.uint8)
         over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
         over_colour(head, (0, 0, 0))
@@ -224,7 +233,7 @@ class HeadRotator:
             return None
         with clock("fit"):
             fit = fit_head(model, mesh.points, intrinsics)
-            vertices = model.subdivide(fit.vertices)
+            vertices = model.refine(fit.vertices)
         with clock("matte"):
             work = cut_work_image(image, mesh.points, intrinsics)
             matte = self._matting.matte(work.image) * work.inside

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from opendr_facerot.assets import asset_path
 from opendr_facerot.filters import smoothstep
-from opendr_facerot.geometry.mesh import MeshTopology
+from opendr_facerot.geometry.mesh import MeshTopology, curved_midpoints
 
 PIVOT = np.array([0.0, 78.0, 4.0])
 """Point about which the head turns on the neck, template space."""
@@ -153,6 +153,11 @@ class HeadModel:
     def subdivide(self, coarse: NDArray[np.floating]) -> NDArray[np.floating]:
         """Fine values ``(V, ...)`` of coarse per-vertex values ``(n, ...)``."""
         return subdivide(coarse, self.coarse_edges)
+
+    def refine(self, coarse: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Fine vertices ``(V, 3)`` on the curved surface through coarse vertices ``(n, 3)``."""
+        normals = self.coarse.topology.vertex_normals(coarse)
+        return np.concatenate([coarse, curved_midpoints(coarse, normals, self.coarse_edges)])
 
 
 def subdivide(

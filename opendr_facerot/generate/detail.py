@@ -1,0 +1,130 @@
+"""Fine detail for the parts of a head that the photo does not show: strands of hair, skin grain.
+
+The detail is noise of unit variance in the logarithm of the colour, drawn once on a flat chart of
+the head. The chart is the azimuthal equidistant projection about the crown, from where hair falls
+in all directions: its strands are straight lines through the chart's middle, and it has no seam
+but one point below the neck. How strong the detail is, each photo says itself.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.filters import blur
+from opendr_facerot.reconstruct.appearance import Appearance
+from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.texture import DETAIL_ONE, DETAIL_ZERO
+
+CHART_SIDE = 1024
+"""Pixels across the chart, from one side of the neck over the crown to the other."""
+
+_CENTRE = np.array([0.0, 84.0, 4.0])  # of the head, template space
+_CROWN = np.array([0.0, math.cos(math.radians(25.0)), -math.sin(math.radians(25.0))])
+_CHART_PIXELS_PER_CM = CHART_SIDE / (2.0 * math.pi * 11.0)
+_WAVINESS = 0.2  # radians that strands deviate from straight lines
+_STRAND_LEVELS = ((0.8, 40, 0.75), (2.0, 90, 0.55), (7.0, 160, 0.45))
+"""Width and length in chart pixels, and share, of single strands, of strands, of locks."""
+_SKIN_LEVELS = ((0.9, 0.8), (2.5, 0.6))  # width in chart pixels and share, of pores and mottling
+_MOST_HAIR, _MOST_SKIN = 0.22, 0.05  # natural log: more is not texture but light and shadow
+
+
+def chart_positions(vertices: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Positions ``(V, 2)`` on the chart, in pixels, of template vertices ``(V, 3)``."""
+    arm = vertices - _CENTRE
+    forward = np.cross([1.0, 0.0, 0.0], _CROWN)
+    height, x, z = arm @ _CROWN, arm[:, 0], arm @ forward
+    across = np.hypot(x, z)
+    from_crown = np.arctan2(across, height) / math.pi  # 0 at the crown, 1 at the point opposite
+    direction = np.stack([x, z], 1) / np.maximum(across, 1e-9)[:, None]
+    middle = (CHART_SIDE - 1) / 2
+    return (middle + middle * from_crown[:, None] * direction).astype(np.float32)
+
+
+def measure_detail(
+    work: WorkImage, foreground: NDArray[np.float32], appearance: Appearance
+) -> NDArray[np.float32]:
+    """Standard deviation ``(2,)`` of the log colour's detail on this photo's skin and hair."""
+    luma = np.log(np.clip(foreground.mean(2), 6.0, 255.0))
+    centimetre = 0.057 * work.face_height
+    skin = luma - blur(luma, 0.15 * centimetre)
+    hair = luma - blur(luma, 0.8 * centimetre)
+    surely_hair = appearance.hair > 0.7
+
+    def spread(values: NDArray[np.float32], default: float, most: float) -> float:
+        if len(values) < 200:
+            return default
+        return min(1.4826 * float(np.median(np.abs(values - np.median(values)))), most)
+
+    return np.array(
+        [
+            spread(skin[appearance.skin], 0.02, _MOST_SKIN),
+            spread(hair[surely_hair], 0.08, _MOST_HAIR),
+        ],
+        np.float32,
+    )
+
+
+@lru_cache(maxsize=4)
+def detail_chart(pixels_per_cm: float) -> NDArray[np.uint8]:
+    """The chart for views of a resolution.
+
+    Args:
+        pixels_per_cm: Samples of the view per centimetre of the head; finer detail is left out.
+
+    Returns:
+        ``(CHART_SIDE, CHART_SIDE, 2)`` uint8: skin and hair, in steps of 1 / ``DETAIL_ONE``
+        standard deviations about ``DETAIL_ZERO``.
+    """
+    sampled = 0.5 * _CHART_PIXELS_PER_CM / pixels_per_cm  # half a sample of the view
+    chart = _full_chart()
+    if sampled > 0.6:
+        chart = cv2.GaussianBlur(chart, (0, 0), sampled)
+    return np.clip(np.round(DETAIL_ZERO + DETAIL_ONE * chart), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _full_chart() -> NDArray[np.float32]:
+    random = np.random.default_rng(0)
+
+    def noise(width: float) -> NDArray[np.float32]:
+        field = random.standard_normal((CHART_SIDE, CHART_SIDE), np.float32)
+        return blur(field, width) / np.float32(_deviation(width))
+
+    skin = sum(share * noise(width) for width, share in _SKIN_LEVELS)
+    hair = sum(share * _combed(noise(width), length) for width, length, share in _STRAND_LEVELS)
+    return np.dstack([layer / layer.std() for layer in (skin, hair)])
+
+
+def _deviation(width: float) -> float:
+    """Standard deviation of white noise of unit variance after a Gaussian blur."""
+    return 1.0 / (2.0 * math.sqrt(math.pi) * width)
+
+
+def _combed(noise: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Noise averaged over about ``length`` pixels along lines from the chart's middle, a bit wavy.
+
+    A line integral convolution (Cabral and Leedom, SIGGRAPH 1993), each pass twice as long as the
+    one before.
+    """
+    side = len(noise)
+    middle = (side - 1) / 2
+    y, x = np.mgrid[:side, :side].astype(np.float32) - np.float32(middle)
+    wave = np.random.default_rng(1).standard_normal((side, side), np.float32)
+    wave = blur(wave, side / 24) / np.float32(_deviation(side / 24))
+    angle = np.arctan2(y, x) + np.float32(_WAVINESS) * wave
+    along_x, along_y = np.cos(angle), np.sin(angle)
+    x, y = x + np.float32(middle), y + np.float32(middle)
+    step = length / 4.0
+    while step > 0.5:
+        noise = sum(
+            cv2.remap(noise, x + d * along_x, y + d * along_y, cv2.INTER_LINEAR,
+                      borderMode=cv2.BORDER_REFLECT)
+            for d in (-step, step)
+        )  # fmt: skip
+        step /= 2.0
+    return noise / noise.std()
