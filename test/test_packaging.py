@@ -270,7 +270,8 @@ def test_installed_wheel_has_its_commands_in_bin_and_is_an_ament_package(
 ) -> None:
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", tmp_path, wheel)
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    assert {"bin/facerot", "bin/facerot_node", "bin/facerot_photo_publisher"} <= installed
+    commands = ("facerot", "facerot_client", "facerot_node", "facerot_photo_publisher")
+    assert {f"bin/{command}" for command in commands} <= installed
     assert not (tmp_path / "lib" / "opendr_facerot").exists()
     assert {
         "share/ament_index/resource_index/packages/opendr_facerot",
@@ -302,7 +303,7 @@ def colcon_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_colcon_installs_what_ros2_run_and_launch_look_for(colcon_install: Path) -> None:
-    for file in ("facerot", "facerot_node", "facerot_photo_publisher"):
+    for file in ("facerot", "facerot_client", "facerot_node", "facerot_photo_publisher"):
         assert os.access(colcon_install / "opendr_facerot/lib/opendr_facerot" / file, os.X_OK)
     for file in (
         "launch/facerot.launch.py", "launch/demo.launch.py", "config/facerot.yaml",
