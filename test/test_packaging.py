@@ -122,6 +122,13 @@ def test_rosdep_keys_and_pip_requirements_name_the_same_packages(
     assert wheels == names(setup_arguments["extras_require"]["ros"])
 
 
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml"])
+def test_where_ros_is_installed_pip_installs_what_rosdep_has_not(file: str) -> None:
+    text = (ROOT / file).read_text().replace("\\\n", " ")
+    (line,) = re.findall(r"pip install --break-system-packages (.*)", text)
+    assert names(re.findall(r"[\w<>=.]+", line)) >= WITHOUT_ROSDEP_KEY
+
+
 def wheel_of(ros_package: str) -> str:
     return f"ros-jazzy-{ros_package.replace('_', '-')}"
 
