@@ -35,9 +35,9 @@ from opendr_facerot.ros.self_check import (
 
 _SERVICE = "opendr_facerot_interfaces/srv/RotateFace"
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_GRAPH_TIME = 1.5  # seconds until the nodes that there are have been found
-_REPORT_TIME = 2.5  # seconds in which a node has reported on /diagnostics, at 1 Hz
-_ANSWER_TIME = 2.0
+_GRAPH_TIME = 4.0  # seconds in which the nodes that run are found, on a busy machine too
+_REPORT_TIME = 5.0  # seconds in which a node has reported on /diagnostics, at 1 Hz
+_ANSWER_TIME = 3.0
 _MOST_LOST = 0.05  # share of images whose loss is put down to a busy machine
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
@@ -174,16 +174,17 @@ def check_nodes(node: Node, executor: SingleThreadedExecutor) -> Iterator[Findin
         yield Finding(Level.OK, "nodes", "no facerot node runs in this domain")
     for name in found:
         entry = f"{name}: rotation"
-        _spin(executor, partial(reports.__contains__, entry), _REPORT_TIME)
+        _spin(executor, partial(_is_known, node, name, reports, entry), _REPORT_TIME)
         yield _state(name, reports.get(entry))
-        yield from _inputs(node, name)
+        for topic, kind in _image_topics(node, name):
+            yield _input(node, name, topic, kind)
         yield _clock(node, executor, name, clocks)
     node.destroy_subscription(subscription)
 
 
 def _state(name: str, report: dict[str, str] | None) -> Finding:
     if report is None:
-        advice = "it hangs or was stopped (SIGSTOP): look at its log"
+        advice = "it hangs: look at its log, and start it again"
         return Finding(Level.FAIL, f"node {name}", "does not report on /diagnostics", advice)
     message = f"{report.get('state')}: {report['message']}"
     if report.get("state") != "active":
@@ -192,16 +193,22 @@ def _state(name: str, report: dict[str, str] | None) -> Finding:
     return Finding(Level.OK, f"node {name}", message)
 
 
-def _inputs(node: Node, name: str) -> Iterator[Finding]:
-    """Who publishes the images that a node subscribes to, and whether they can arrive."""
+def _is_known(node: Node, name: str, reports: dict[str, dict[str, str]], entry: str) -> bool:
+    """Whether a node has reported, and the topics that it then has were discovered."""
+    report = reports.get(entry)
+    return report is not None and (
+        report.get("state") != "active" or bool(_image_topics(node, name))
+    )
+
+
+def _image_topics(node: Node, name: str) -> list[tuple[str, str]]:
+    """Topics of images that a node subscribes to, with their types."""
     namespace, _, base = name.rpartition("/")
     try:
         topics = node.get_subscriber_names_and_types_by_node(base, namespace or "/")
-    except RuntimeError:  # it has ended meanwhile
-        return
-    for topic, types in topics:
-        for wanted in (kind for kind in types if kind in _IMAGES):
-            yield _input(node, name, topic, wanted)
+    except RuntimeError:  # it is not, or no longer, known by name
+        return []
+    return [(topic, kind) for topic, kinds in topics for kind in kinds if kind in _IMAGES]
 
 
 def _input(node: Node, name: str, topic: str, wanted: str) -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -284,51 +283,95 @@ def test_parameter_files(tmp_path: Path, text: str | None, level: Level, told: s
     assert told in finding.message
 
 
+def node_findings() -> dict[str, Finding]:
+    """What the check says about the nodes in the test's domain."""
+    from rclpy.context import Context
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
+    from opendr_facerot.ros.self_check_graph import check_nodes
+
+    context = Context()
+    context.init()
+    node = Node("checker", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        return {finding.check: finding for finding in check_nodes(node, executor)}
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.shutdown()
+
+
 @pytest.mark.slow
 def test_nodes_and_what_they_get(
-    check: Callable[..., tuple[int, dict[str, Any]]],
-    start_node: Callable[..., NodeProcess],
-    connect: Callable[[str], Graph],
+    start_node: Callable[..., NodeProcess], connect: Callable[[str], Graph]
 ) -> None:
-    from rclpy.qos import QoSProfile
-    from sensor_msgs.msg import CompressedImage
+    needs_ros()
+    from sensor_msgs.msg import CompressedImage, Image
 
-    first = start_node("-r", "__ns:=/checked", "-p", "pipeline:=squares")
+    from opendr_facerot_interfaces.srv import RotateFace
+
+    start_node("-r", "__ns:=/checked", "-p", "pipeline:=squares")
     start_node(
         *("-r", "__ns:=/idle", "-p", "pipeline:=squares", "-p", "autostart:=false"),
-        *("-p", "use_sim_time:=true"),
+        *("-p", "image_transport:=compressed", "-p", "use_sim_time:=true"),
     )
     connect("/checked").connect()  # which publishes images
     idle = connect("/idle")
     idle.wait(lambda: idle.state() == "unconfigured", "the second node")
 
-    status, found = check()
-    assert found["node /checked/facerot"]["level"] == "OK"
-    assert found["node /checked/facerot"]["message"] == "active: active, no subscribers"
-    assert found["images for /checked/facerot"]["level"] == "OK"
-    assert "1 publish /checked/image" in found["images for /checked/facerot"]["message"]
-    assert found["time of /checked/facerot"]["message"] == "the system's"
-    assert found["node /idle/facerot"]["level"] == "WARN"
-    assert "lifecycle set /idle/facerot" in found["node /idle/facerot"]["advice"]
-    assert found["time of /idle/facerot"]["level"] == "FAIL"
-    assert status == 1
+    found = node_findings()
+    assert found["node /checked/facerot"].level is OK
+    assert found["node /checked/facerot"].message == "active: active, no subscribers"
+    assert found["images for /checked/facerot"].level is OK
+    assert "1 publish /checked/image" in found["images for /checked/facerot"].message
+    assert found["time of /checked/facerot"].message == "the system's"
+    assert found["node /idle/facerot"].level is WARN
+    assert "lifecycle set /idle/facerot" in found["node /idle/facerot"].advice
+    assert found["time of /idle/facerot"].level is FAIL
+    assert "nobody publishes /clock" in found["time of /idle/facerot"].message
 
-    idle.set_parameters(image_transport="compressed")
     assert idle.change_state("configure")
     assert idle.change_state("activate")
     topic = "/idle/image/compressed"
-    _, found = check()
-    assert found["images for /idle/facerot"]["level"] == "WARN"
-    assert f"nobody publishes {topic}" in found["images for /idle/facerot"]["message"]
-    idle.node.create_publisher(CompressedImage, topic, QoSProfile(depth=1))
-    first.process.send_signal(signal.SIGSTOP)
+    silent = node_findings()["images for /idle/facerot"]
+    assert silent.level is WARN
+    assert f"nobody publishes {topic}" in silent.message
+    good = idle.node.create_publisher(CompressedImage, topic, 1)
+    assert node_findings()["images for /idle/facerot"].level is OK
+    idle.node.destroy_publisher(good)
+
+    connect("/camera").node.create_publisher(Image, topic, 1)
+    mute = connect("/mute").node  # offers the service under another node's name, and nothing else
+    mute.create_service(RotateFace, "/mute/facerot/rotate_face", lambda request, answer: answer)
+    found = node_findings()
+    assert found["images for /idle/facerot"].level is FAIL
+    told = "/camera/client publishes sensor_msgs/msg/Image"
+    assert told in found["images for /idle/facerot"].message
+    assert found["node /mute/facerot"].level is FAIL
+    assert "does not report" in found["node /mute/facerot"].message
+    assert found["time of /mute/facerot"].level is WARN
+
+
+@pytest.mark.slow
+def test_clock_that_a_node_does_not_use(
+    start_node: Callable[..., NodeProcess], connect: Callable[[str], Graph]
+) -> None:
+    needs_ros()
+    from builtin_interfaces.msg import Time
+
+    start_node("-r", "__ns:=/clocked", "-p", "pipeline:=squares")
+    client = connect("/clocked")
+    client.connect()
+    clock = client.node.create_publisher(Time, "/clock", 1)  # its name is looked at
     try:
-        _, found = check()
+        finding = node_findings()["time of /clocked/facerot"]
     finally:
-        first.process.send_signal(signal.SIGCONT)
-    assert found["images for /idle/facerot"]["level"] == "OK"
-    assert found["node /checked/facerot"]["level"] == "FAIL"
-    assert "does not report" in found["node /checked/facerot"]["message"]
+        client.node.destroy_publisher(clock)
+    assert finding.level is WARN
+    assert "use_sim_time is false" in finding.message
 
 
 @pytest.mark.slow
