@@ -254,20 +254,25 @@ def _draw_bins(  # type: ignore[no-untyped-def]
             x2, y2, z2 = vertices[i2, 0], vertices[i2, 1], vertices[i2, 2]
 
             left, right = boxes[place, 0], boxes[place, 1]
+            # No fragment is nearer than the nearest vertex, rounding aside.
+            nearest = min(z0, z1, z2) * np.float32(0.999999) - np.float32(1e-30)
             inverted = False
             for yi in range(max(boxes[place, 2], bottom), min(boxes[place, 3], top) + 1):
                 yp = centres[yi]
                 edge0 = (yp - y0) * (x1 - x0)
                 edge1 = (yp - y1) * (x2 - x1)
                 edge2 = (yp - y2) * (x0 - x2)
-                row = lowest - yi
+                row = np.uintp(lowest - yi)  # unsigned: Numba need not ask for negative ones
                 for xi in range(left, right + 1):
-                    xp = centres[xi]
+                    column = np.uintp(xi)
+                    xp = centres[column]
                     if (
                         edge0 < (xp - x0) * (y1 - y0)
                         or edge1 < (xp - x1) * (y2 - y1)
                         or edge2 < (xp - x2) * (y0 - y2)
                     ):
+                        continue
+                    if depth[row, column] <= nearest:
                         continue
                     if not inverted:
                         inverted = True
@@ -281,16 +286,16 @@ def _draw_bins(  # type: ignore[no-untyped-def]
                         a0, b0, c0 = a0 / det, b0 / det, c0 / det
                         a1, b1, c1 = a1 / det, b1 / det, c1 / det
                         a2, b2, c2 = a2 / det, b2 / det, c2 / det
-                    column, line = np.float32(xi), np.float32(yi)
-                    w0 = _clamped(a0 * column + b0 * line + c0)
-                    w1 = _clamped(a1 * column + b1 * line + c1)
-                    w2 = _clamped(a2 * column + b2 * line + c2)
+                    across, up = np.float32(xi), np.float32(yi)
+                    w0 = _clamped(a0 * across + b0 * up + c0)
+                    w1 = _clamped(a1 * across + b1 * up + c1)
+                    w2 = _clamped(a2 * across + b2 * up + c2)
                     total = w0 + w1 + w2
                     w0, w1, w2 = w0 / total, w1 / total, w2 / total
                     z = np.float32(1.0) / (w0 / z0 + w1 / z1 + w2 / z2)
-                    if z > near and z < far and z < depth[row, xi]:
-                        depth[row, xi] = z
-                        face_index[row, xi] = f
-                        barycentric[row, xi, 0] = w0
-                        barycentric[row, xi, 1] = w1
-                        barycentric[row, xi, 2] = w2
+                    if z > near and z < far and z < depth[row, column]:
+                        depth[row, column] = z
+                        face_index[row, column] = f
+                        barycentric[row, column, 0] = w0
+                        barycentric[row, column, 1] = w1
+                        barycentric[row, column, 2] = w2
