@@ -6,6 +6,7 @@ of image rows is rasterised, shaded and averaged before the next one, in memory 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,6 @@ from opendr_facerot.render.projection import FAR, NEAR
 SUPERSAMPLING = 2
 """Samples per output pixel and axis: the anti-aliasing of silhouettes and texture."""
 
-DETAIL_ZERO, DETAIL_ONE = 128, 32
-"""Values of a detail chart that stand for no change and for one standard deviation."""
-
 _OWN_RAMP = (0.05, 0.6)  # confidence at which a sample starts to count, and counts fully
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
 _GRAZING = 0.06  # cosine in the view below which it makes no more difference
@@ -31,7 +29,6 @@ _BLOCK = 1024  # vertices; fewer are not worth a thread
 
 # Columns of the table of attributes.
 _PHOTO, _MIRROR_PHOTO, _OWN, _MIRRORED, _FILL, _CORRECTION, _COVERAGE = 0, 2, 4, 5, 6, 9, 12
-_HAIR, _DETAIL = 13, 14
 _COLUMNS = 16  # a cache line of float32; a multiple of 8 is interpolated in whole vectors
 
 
@@ -47,9 +44,6 @@ class VertexAppearance:
         mirror_confidence: ``(V,)`` in [0, 1], how well its mirror vertex can stand in.
         mirror_correction: ``(V, 3)`` natural log of the factor on the mirror vertex's colour.
         fill: ``(V, 3)`` natural log of the RGB colour, 0..255, where neither is seen.
-        hair: ``(V,)`` in [0, 1]: which detail the fill gets, the skin's or the hair's.
-        detail_xy: ``(V, 2)`` position on the detail chart.
-        detail_level: ``(2,)`` standard deviation of the log colour's detail, skin and hair.
         source_cosine: ``(V,)`` cosine to the camera in the photo.
         visible: ``(V,)`` in [0, 1]: in the photo at all, however grazing.
     """
@@ -60,9 +54,6 @@ class VertexAppearance:
     mirror_confidence: NDArray[np.float32]
     mirror_correction: NDArray[np.float32]
     fill: NDArray[np.float32]
-    hair: NDArray[np.float32]
-    detail_xy: NDArray[np.float32]
-    detail_level: NDArray[np.float32]
     source_cosine: NDArray[np.float32]
     visible: NDArray[np.float32]
 
@@ -91,6 +82,8 @@ class HeadShader:
         self._around = (np.argsort(corners, kind="stable") // 3).astype(np.int32)
         self._starts = np.zeros(len(coverage) + 1, np.int32)
         np.cumsum(np.bincount(corners, minlength=len(coverage)), out=self._starts[1:])
+        # Tables to use again: the system takes longer to provide a new one than to fill it.
+        self._tables: deque[NDArray[np.float32]] = deque(maxlen=4)
 
     def shade(
         self,
@@ -98,7 +91,6 @@ class HeadShader:
         vertices: NDArray[np.floating],
         intrinsics: Intrinsics,
         size: int,
-        detail: NDArray[np.uint8],
         *,
         threads: int | None = None,
     ) -> tuple[NDArray[np.float32], float]:
@@ -109,7 +101,6 @@ class HeadShader:
             vertices: ``(V, 3)`` camera space, turned as the view asks.
             intrinsics: Camera of the output image.
             size: Side of the output image, pixels.
-            detail: ``(D, D, 2)`` uint8 detail chart of skin and hair.
             threads: Number of threads; None for all. Does not affect the result.
 
         Returns:
@@ -121,7 +112,6 @@ class HeadShader:
         exact = np.ascontiguousarray(vertices, np.float64)
         ndc, inverse_depth, table = self._vertex_stage(appearance, exact, fine, samples, threads)
         binned = BinnedMesh(ndc, self._drawn, samples, threads)
-        level = appearance.detail_level / np.float32(DETAIL_ONE)
         image = np.zeros((size, size, 4), np.float32)
         areas = np.zeros((size, 2))
 
@@ -143,13 +133,12 @@ class HeadShader:
                     inverse_depth,
                     table,
                     appearance.foreground,
-                    detail,
-                    level,
                     image[rows],
                     areas[rows],
                 )
 
         run_bands(shade, binned.bins, threads)
+        self._tables.append(table)
         covered, own = areas.sum(axis=0)
         return image, float(own / covered) if covered else 0.0
 
@@ -164,7 +153,10 @@ class HeadShader:
         """Normalised device coordinates ``(V, 3)``, 1 / depth ``(V,)``, attributes' table."""
         ndc = np.empty((len(vertices), 3), np.float32)
         inverse_depth = np.empty(len(vertices), np.float32)
-        table = np.empty((len(vertices), _COLUMNS), np.float32)
+        try:
+            table = self._tables.pop()
+        except IndexError:
+            table = np.empty((len(vertices), _COLUMNS), np.float32)
 
         def work(first: int, last: int) -> None:
             _vertex_rows(
@@ -179,8 +171,6 @@ class HeadShader:
                 appearance.mirror_confidence,
                 appearance.mirror_correction,
                 appearance.fill,
-                appearance.hair,
-                appearance.detail_xy,
                 appearance.source_cosine,
                 appearance.visible,
                 (camera.focal, camera.cx, camera.cy),
@@ -232,8 +222,6 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
     mirror_confidence,
     mirror_correction,
     fill,
-    hair,
-    detail_xy,
     source_cosine,
     visible,
     camera,
@@ -269,8 +257,7 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
             table[v, _FILL + c] = fill[v, c]
             table[v, _CORRECTION + c] = mirror_correction[v, c]
         table[v, _COVERAGE] = coverage[v]
-        table[v, _HAIR] = hair[v]
-        table[v, _DETAIL], table[v, _DETAIL + 1] = detail_xy[v, 0], detail_xy[v, 1]
+        table[v, _COVERAGE + 1 :] = 0.0  # not used
 
 
 @inlined
@@ -288,38 +275,9 @@ def _bilinear(photo, x, y, colour):  # type: ignore[no-untyped-def]
         colour[c] = top * (one - v) + bottom * v
 
 
-@inlined
-def _detail(chart, level, x, y, hair):  # type: ignore[no-untyped-def]
-    """Log colour of the chart's detail at a position."""
-    one = np.float32(1.0)
-    x = min(max(x, np.float32(0.0)), np.float32(chart.shape[1] - 1.001))
-    y = min(max(y, np.float32(0.0)), np.float32(chart.shape[0] - 1.001))
-    column, row = np.intp(x), np.intp(y)
-    u, v = x - np.float32(column), y - np.float32(row)
-    total = np.float32(0.0)
-    for kind in range(2):
-        share = level[kind] * (hair if kind == 1 else one - hair)
-        top = np.float32(chart[row, column, kind]) * (one - u)
-        top += np.float32(chart[row, column + 1, kind]) * u
-        bottom = np.float32(chart[row + 1, column, kind]) * (one - u)
-        bottom += np.float32(chart[row + 1, column + 1, kind]) * u
-        total += share * (top * (one - v) + bottom * v - np.float32(DETAIL_ZERO))
-    return total
-
-
 @kernel
 def _shade_rows(  # type: ignore[no-untyped-def]
-    face_index,
-    barycentric,
-    depth,
-    faces,
-    inverse_depth,
-    table,
-    photo,
-    detail,
-    detail_level,
-    image,
-    areas,
+    face_index, barycentric, depth, faces, inverse_depth, table, photo, image, areas
 ):
     """Shade and average the samples of an image's rows; add up their covered and own areas."""
     zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
@@ -358,11 +316,9 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                     colour1 += other * mirrored[1] * np.exp(value[_CORRECTION + 1])
                     colour2 += other * mirrored[2] * np.exp(value[_CORRECTION + 2])
                 if rest > zero:
-                    x_chart, y_chart = value[_DETAIL], value[_DETAIL + 1]
-                    grain = _detail(detail, detail_level, x_chart, y_chart, value[_HAIR])
-                    colour0 += rest * np.exp(value[_FILL] + grain)
-                    colour1 += rest * np.exp(value[_FILL + 1] + grain)
-                    colour2 += rest * np.exp(value[_FILL + 2] + grain)
+                    colour0 += rest * np.exp(value[_FILL])
+                    colour1 += rest * np.exp(value[_FILL + 1])
+                    colour2 += rest * np.exp(value[_FILL + 2])
                 weight = value[_COVERAGE] * share
                 red += weight * min(colour0, white)
                 green += weight * min(colour1, white)
