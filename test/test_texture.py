@@ -43,7 +43,7 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         fill=rng.uniform(3, 5, (4, 3)).astype(np.float32),
         hair=rng.uniform(0, 1, 4).astype(np.float32),
         detail_xy=rng.uniform(0, 15, (4, 2)).astype(np.float32),
-        detail_level=np.array([0.05, 0.2], np.float32),
+        detail_level=np.array([0.05, 0.1, 0.2], np.float32),
         source_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
         visible=rng.uniform(0, 1, 4).astype(np.float32),
     )
@@ -106,8 +106,10 @@ def naive_shading(
                     * np.exp(at(appearance.mirror_correction))
                 )
                 hair = at(appearance.hair)
-                detail = sample(at(appearance.detail_xy), deviations) * appearance.detail_level
-                grain = (1 - hair) * detail[0] + hair * detail[1]
+                on_skin, on_hair, combed = appearance.detail_level
+                noise = sample(at(appearance.detail_xy), deviations)
+                grain = ((1 - hair) * on_skin + hair * on_hair) * noise[0]
+                grain += hair * combed * noise[1]
                 colour += (1 - own - mirrored) * np.exp(at(appearance.fill) + grain)
                 alpha = at(COVERAGE) / n**2
                 image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)

@@ -31,6 +31,7 @@ _HAIR_COSINE = (0.04, 0.25)  # hair is rough: its rim looks much like its middle
 _EAR_COSINE = 0.3  # an ear seen from the front is a sliver: ask for more
 _CLOTH_DISTANCE = (9.0, 20.0)  # squared skin distance from which a pixel of the neck is clothing
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
+_UNKNOWN_DIFFERENCE = 0.01  # weight of "both halves look alike" far from where both are seen
 _LARGEST_CORRECTION = 0.8  # natural log
 
 
@@ -56,6 +57,7 @@ def complete(
     work: WorkImage,
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
+    interior: NDArray[np.bool_],
     appearance: Appearance,
     hair_zone: NDArray[np.bool_],
 ) -> VertexAppearance:
@@ -67,6 +69,7 @@ def complete(
         work: The work image.
         matte: ``(S, S)`` float32 person matte.
         foreground: ``(S, S, 3)`` float32, see :func:`extend_foreground`.
+        interior: ``(S, S)`` bool, see :func:`interior_of`.
         appearance: Skin and hair of the work image.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
     """
@@ -128,7 +131,7 @@ def complete(
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
         detail_xy=chart_positions(surface.vertices),
-        detail_level=measure_detail(work, foreground, appearance),
+        detail_level=measure_detail(work, foreground, interior, appearance),
         source_cosine=cosine.astype(np.float32),
         visible=visible.astype(np.float32),
     )
@@ -257,7 +260,7 @@ def _albedo(
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
     both = confidence * confidence[mirror]
-    difference = topology.smooth_field(seen - seen[mirror], 2.0 * both + 1e-4, own_kind * at_ear)
+    difference = topology.smooth_field(seen - seen[mirror], 2.0 * both + _UNKNOWN_DIFFERENCE, own_kind * at_ear)
 
     borrowed = 0.8 * mirror_confidence * (1.0 - confidence)
     from_mirror = seen[mirror] + difference

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.filters import blur
+from opendr_facerot.filters import blur, smoothstep
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.texture import DETAIL_ONE, DETAIL_ZERO
@@ -29,7 +29,10 @@ _CHART_PIXELS_PER_CM = CHART_SIDE / (2.0 * math.pi * 11.0)
 _WAVINESS = 0.2  # radians that strands deviate from straight lines
 _STRAND_LEVELS = ((0.8, 40, 0.75), (2.0, 90, 0.55), (7.0, 160, 0.45))
 """Width and length in chart pixels, and share, of single strands, of strands, of locks."""
-_SKIN_LEVELS = ((0.9, 0.8), (2.5, 0.6))  # width in chart pixels and share, of pores and mottling
+_GRAIN_LEVELS = ((0.9, 0.8), (2.5, 0.6))  # width in chart pixels and share, of grain
+_COMBED = (0.35, 0.55)  # coherence of hair that starts to be, and that is, combed in one direction
+_GRAIN_OF_HAIR = 0.6  # cropped hair's grain, as a share of its contrast
+_FEWEST_PIXELS = 200  # to measure on
 _MOST_HAIR, _MOST_SKIN = 0.22, 0.05  # natural log: more is not texture but light and shadow
 
 
@@ -46,27 +49,58 @@ def chart_positions(vertices: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def measure_detail(
-    work: WorkImage, foreground: NDArray[np.float32], appearance: Appearance
+    work: WorkImage,
+    foreground: NDArray[np.float32],
+    interior: NDArray[np.bool_],
+    appearance: Appearance,
 ) -> NDArray[np.float32]:
-    """Standard deviation ``(2,)`` of the log colour's detail on this photo's skin and hair."""
+    """How strong the detail of the log colour is on this photo's skin and hair.
+
+    Args:
+        work: The work image.
+        foreground: ``(S, S, 3)`` float32 RGB 0..255, the person's colours.
+        interior: ``(S, S)`` bool, pixels that surely show the person.
+        appearance: Skin and hair of the work image.
+
+    Returns:
+        ``(3,)`` float32 standard deviations: grain on skin; grain on hair; strands on hair. Hair
+        that shows no common direction, such as cropped hair, is grain rather than strands.
+    """
     luma = np.log(np.clip(foreground.mean(2), 6.0, 255.0))
     centimetre = 0.057 * work.face_height
-    skin = luma - blur(luma, 0.15 * centimetre)
-    hair = luma - blur(luma, 0.8 * centimetre)
-    surely_hair = appearance.hair > 0.7
-
-    def spread(values: NDArray[np.float32], default: float, most: float) -> float:
-        if len(values) < 200:
-            return default
-        return min(1.4826 * float(np.median(np.abs(values - np.median(values)))), most)
-
+    height, lateral = work.along_face()
+    hair = (appearance.hair > 0.7) & interior & (height > 0.55) & (lateral < 0.75)
+    hair_level = _deviation_of((luma - blur(luma, 0.8 * centimetre))[hair], 0.08, _MOST_HAIR)
+    skin = (luma - blur(luma, 0.15 * centimetre))[appearance.skin]
+    combed = 0.0
+    if hair.sum() > _FEWEST_PIXELS:
+        combed = float(smoothstep(*_COMBED, np.median(_coherence(luma, 0.35 * centimetre)[hair])))
     return np.array(
         [
-            spread(skin[appearance.skin], 0.02, _MOST_SKIN),
-            spread(hair[surely_hair], 0.08, _MOST_HAIR),
+            _deviation_of(skin, 0.02, _MOST_SKIN),
+            hair_level * (1.0 - combed) * _GRAIN_OF_HAIR,
+            hair_level * (0.25 + 0.75 * combed),
         ],
         np.float32,
     )
+
+
+def _deviation_of(values: NDArray[np.float32], default: float, most: float) -> float:
+    """Robust standard deviation, within limits; the default of too few values."""
+    if len(values) < _FEWEST_PIXELS:
+        return default
+    return min(1.4826 * float(np.median(np.abs(values - np.median(values)))), most)
+
+
+def _coherence(luma: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
+    """How far gradients within ``radius`` pixels are parallel: 0 not at all, 1 all.
+
+    From the eigenvalues of the structure tensor (Bigun and Granlund, ICCV 1987).
+    """
+    soft = blur(luma, 0.8)
+    dx, dy = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
+    xx, yy, xy = (blur(product, radius) for product in (dx * dx, dy * dy, dx * dy))
+    return np.asarray(np.sqrt((xx - yy) ** 2 + 4.0 * xy**2) / (xx + yy + 1e-6))
 
 
 @lru_cache(maxsize=4)
@@ -77,7 +111,7 @@ def detail_chart(pixels_per_cm: float) -> NDArray[np.uint8]:
         pixels_per_cm: Samples of the view per centimetre of the head; finer detail is left out.
 
     Returns:
-        ``(CHART_SIDE, CHART_SIDE, 2)`` uint8: skin and hair, in steps of 1 / ``DETAIL_ONE``
+        ``(CHART_SIDE, CHART_SIDE, 2)`` uint8: grain and strands, in steps of 1 / ``DETAIL_ONE``
         standard deviations about ``DETAIL_ZERO``.
     """
     sampled = 0.5 * _CHART_PIXELS_PER_CM / pixels_per_cm  # half a sample of the view
@@ -95,9 +129,9 @@ def _full_chart() -> NDArray[np.float32]:
         field = random.standard_normal((CHART_SIDE, CHART_SIDE), np.float32)
         return blur(field, width) / np.float32(_deviation(width))
 
-    skin = sum(share * noise(width) for width, share in _SKIN_LEVELS)
-    hair = sum(share * _combed(noise(width), length) for width, length, share in _STRAND_LEVELS)
-    return np.dstack([layer / layer.std() for layer in (skin, hair)])
+    grain = sum(share * noise(width) for width, share in _GRAIN_LEVELS)
+    strands = sum(share * _combed(noise(width), length) for width, length, share in _STRAND_LEVELS)
+    return np.dstack([layer / layer.std() for layer in (grain, strands)])
 
 
 def _deviation(width: float) -> float:

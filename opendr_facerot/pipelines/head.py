@@ -204,7 +204,7 @@ class HeadRotator:
             fill=np.zeros((count, 3), np.float32),
             hair=np.zeros(count, np.float32),
             detail_xy=np.zeros((count, 2), np.float32),
-            detail_level=np.zeros(2, np.float32),
+            detail_level=np.zeros(3, np.float32),
             source_cosine=np.zeros(count, np.float32),
             visible=np.zeros(count, np.float32),
         )
@@ -245,7 +245,9 @@ class HeadRotator:
             vertices, hair_zone = hide_covered_ears(model, vertices, fit.rotation, work, look)
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
         with clock("completion"):
-            appearance = complete(model, vertices, work, matte, foreground, look, hair_zone)
+            appearance = complete(
+                model, vertices, work, matte, foreground, interior, look, hair_zone
+            )
         with clock("plate"):
             covered = self._head_mask(vertices, work)
             plate = make_plate(work, matte, foreground, look, covered)

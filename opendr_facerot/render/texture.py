@@ -22,6 +22,9 @@ from opendr_facerot.render.projection import FAR, NEAR
 SUPERSAMPLING = 2
 """Samples per output pixel and axis: the anti-aliasing of silhouettes and texture."""
 
+DETAIL_ZERO, DETAIL_ONE = 128, 32
+"""Values of a detail chart that stand for no change and for one standard deviation."""
+
 _OWN_RAMP = (0.05, 0.6)  # confidence at which a sample starts to count, and counts fully
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
 _GRAZING = 0.06  # cosine in the view below which it makes no more difference
@@ -29,6 +32,7 @@ _BLOCK = 1024  # vertices; fewer are not worth a thread
 
 # Columns of the table of attributes.
 _PHOTO, _MIRROR_PHOTO, _OWN, _MIRRORED, _FILL, _CORRECTION, _COVERAGE = 0, 2, 4, 5, 6, 9, 12
+_HAIR, _DETAIL = 13, 14
 _COLUMNS = 16  # a cache line of float32; a multiple of 8 is interpolated in whole vectors
 
 
@@ -44,6 +48,10 @@ class VertexAppearance:
         mirror_confidence: ``(V,)`` in [0, 1], how well its mirror vertex can stand in.
         mirror_correction: ``(V, 3)`` natural log of the factor on the mirror vertex's colour.
         fill: ``(V, 3)`` natural log of the RGB colour, 0..255, where neither is seen.
+        hair: ``(V,)`` in [0, 1]: which detail the fill gets, the skin's or the hair's.
+        detail_xy: ``(V, 2)`` position on the detail chart.
+        detail_level: ``(3,)`` standard deviation of the log colour's detail: grain on skin, grain
+            on hair, strands on hair.
         source_cosine: ``(V,)`` cosine to the camera in the photo.
         visible: ``(V,)`` in [0, 1]: in the photo at all, however grazing.
     """
@@ -54,6 +62,9 @@ class VertexAppearance:
     mirror_confidence: NDArray[np.float32]
     mirror_correction: NDArray[np.float32]
     fill: NDArray[np.float32]
+    hair: NDArray[np.float32]
+    detail_xy: NDArray[np.float32]
+    detail_level: NDArray[np.float32]
     source_cosine: NDArray[np.float32]
     visible: NDArray[np.float32]
 
@@ -91,6 +102,7 @@ class HeadShader:
         vertices: NDArray[np.floating],
         intrinsics: Intrinsics,
         size: int,
+        detail: NDArray[np.uint8],
         *,
         threads: int | None = None,
     ) -> tuple[NDArray[np.float32], float]:
@@ -101,6 +113,7 @@ class HeadShader:
             vertices: ``(V, 3)`` camera space, turned as the view asks.
             intrinsics: Camera of the output image.
             size: Side of the output image, pixels.
+            detail: ``(D, D, 2)`` uint8 detail chart: grain and strands.
             threads: Number of threads; None for all. Does not affect the result.
 
         Returns:
@@ -112,6 +125,7 @@ class HeadShader:
         exact = np.ascontiguousarray(vertices, np.float64)
         ndc, inverse_depth, table = self._vertex_stage(appearance, exact, fine, samples, threads)
         binned = BinnedMesh(ndc, self._drawn, samples, threads)
+        level = appearance.detail_level / np.float32(DETAIL_ONE)
         image = np.zeros((size, size, 4), np.float32)
         areas = np.zeros((size, 2))
 
@@ -133,6 +147,8 @@ class HeadShader:
                     inverse_depth,
                     table,
                     appearance.foreground,
+                    detail,
+                    level,
                     image[rows],
                     areas[rows],
                 )
@@ -171,6 +187,8 @@ class HeadShader:
                 appearance.mirror_confidence,
                 appearance.mirror_correction,
                 appearance.fill,
+                appearance.hair,
+                appearance.detail_xy,
                 appearance.source_cosine,
                 appearance.visible,
                 (camera.focal, camera.cx, camera.cy),
@@ -222,6 +240,8 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
     mirror_confidence,
     mirror_correction,
     fill,
+    hair,
+    detail_xy,
     source_cosine,
     visible,
     camera,
@@ -257,7 +277,8 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
             table[v, _FILL + c] = fill[v, c]
             table[v, _CORRECTION + c] = mirror_correction[v, c]
         table[v, _COVERAGE] = coverage[v]
-        table[v, _COVERAGE + 1 :] = 0.0  # not used
+        table[v, _HAIR] = hair[v]
+        table[v, _DETAIL], table[v, _DETAIL + 1] = detail_xy[v, 0], detail_xy[v, 1]
 
 
 @inlined
@@ -275,9 +296,40 @@ def _bilinear(photo, x, y, colour):  # type: ignore[no-untyped-def]
         colour[c] = top * (one - v) + bottom * v
 
 
+@inlined
+def _detail(chart, level, x, y, hair):  # type: ignore[no-untyped-def]
+    """Log colour of the chart's detail at a position."""
+    one = np.float32(1.0)
+    x = min(max(x, np.float32(0.0)), np.float32(chart.shape[1] - 1.001))
+    y = min(max(y, np.float32(0.0)), np.float32(chart.shape[0] - 1.001))
+    column, row = np.intp(x), np.intp(y)
+    u, v = x - np.float32(column), y - np.float32(row)
+    total = np.float32(0.0)
+    for kind in range(2):
+        share = hair * level[1 + kind]
+        if kind == 0:
+            share += (one - hair) * level[0]
+        top = np.float32(chart[row, column, kind]) * (one - u)
+        top += np.float32(chart[row, column + 1, kind]) * u
+        bottom = np.float32(chart[row + 1, column, kind]) * (one - u)
+        bottom += np.float32(chart[row + 1, column + 1, kind]) * u
+        total += share * (top * (one - v) + bottom * v - np.float32(DETAIL_ZERO))
+    return total
+
+
 @kernel
 def _shade_rows(  # type: ignore[no-untyped-def]
-    face_index, barycentric, depth, faces, inverse_depth, table, photo, image, areas
+    face_index,
+    barycentric,
+    depth,
+    faces,
+    inverse_depth,
+    table,
+    photo,
+    detail,
+    detail_level,
+    image,
+    areas,
 ):
     """Shade and average the samples of an image's rows; add up their covered and own areas."""
     zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
@@ -316,9 +368,11 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                     colour1 += other * mirrored[1] * np.exp(value[_CORRECTION + 1])
                     colour2 += other * mirrored[2] * np.exp(value[_CORRECTION + 2])
                 if rest > zero:
-                    colour0 += rest * np.exp(value[_FILL])
-                    colour1 += rest * np.exp(value[_FILL + 1])
-                    colour2 += rest * np.exp(value[_FILL + 2])
+                    x_chart, y_chart = value[_DETAIL], value[_DETAIL + 1]
+                    grain = _detail(detail, detail_level, x_chart, y_chart, value[_HAIR])
+                    colour0 += rest * np.exp(value[_FILL] + grain)
+                    colour1 += rest * np.exp(value[_FILL + 1] + grain)
+                    colour2 += rest * np.exp(value[_FILL + 2] + grain)
                 weight = value[_COVERAGE] * share
                 red += weight * min(colour0, white)
                 green += weight * min(colour1, white)
