@@ -19,9 +19,9 @@ import pytest
 pytest.importorskip("opendr_facerot_interfaces")
 pytest.importorskip("rclpy")
 
-from hosts import Host, HostsError, two_networks
 from squares import picture, view_colour
 
+from benchmarks.hosts import Host, HostsError, two_networks
 from opendr_facerot.imaging import write_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")]
