@@ -99,7 +99,7 @@ class _Output:
             rotated = rotated_face(message)
             self._write(stem, face, rotated)
             self._add_tile(face, rotated)
-        if self.window is not None and self.window.is_open:
+        if self.window is not None:
             self.window.show(faces_montage(list(self._rows.values())))
 
     def finish(self) -> None:

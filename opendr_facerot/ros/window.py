@@ -50,6 +50,8 @@ class Window:
         """Show ``(H, W, 3)`` uint8 RGB."""
         import tkinter
 
+        if not self.is_open:
+            return
         height, width = pixels.shape[:2]
         data = b"P6 %d %d 255 " % (width, height) + pixels.tobytes()
         # The label does not keep its picture alive.
