@@ -18,6 +18,7 @@ from tqdm import tqdm
 import opendr_facerot as facerot
 from opendr_facerot.assets import manifest, verify_assets
 from opendr_facerot.bags.cli import add_bag_parser
+from opendr_facerot.benchmark.cli import add_bench_parser
 from opendr_facerot.cli_options import (
     add_rotator_arguments,
     add_view_arguments,
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_rotate(commands.add_parser("rotate", help="rotate the faces of photos"))
     add_evaluate_parser(commands.add_parser("evaluate", help="measure views of photos"))
+    add_bench_parser(commands.add_parser("bench", help="measure speed and memory"))
     _add_info(commands.add_parser("info", help="versions, backends, devices, packaged models"))
     add_bag_parser(commands.add_parser("bag", help="add the faces to a ROS 2 recording"))
     add_weights_parser(commands.add_parser("weights", help="model files of rotate_and_render"))

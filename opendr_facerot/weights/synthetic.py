@@ -49,12 +49,15 @@ _NGF = 2
 _CALIBRATION_ROUNDS = 12
 
 
-def write_synthetic(root: str | os.PathLike[str] | None = None, *, seed: int = 0) -> Path:
+def write_synthetic(
+    root: str | os.PathLike[str] | None = None, *, seed: int = 0, ngf: int = _NGF
+) -> Path:
     """Install a synthetic set; the same seed gives the same set.
 
     Args:
         root: Folder to install to; see :func:`store.weights_root`.
         seed: Of the random numbers.
+        ngf: Channels of the generator's first layer; see :func:`synthetic_generator`.
 
     Returns:
         The folder.
@@ -77,7 +80,7 @@ def write_synthetic(root: str | os.PathLike[str] | None = None, *, seed: int = 0
         Component.WHITENING: vars(whitening),
         Component.MODEL: arrays,
         Component.FACES: {"faces": model.faces},
-        Component.GENERATOR: unaliased_state(synthetic_generator(seed)),
+        Component.GENERATOR: unaliased_state(synthetic_generator(seed, ngf)),
     }
     write_components(
         folder,
