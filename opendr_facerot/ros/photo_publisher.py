@@ -206,6 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if node.context.ok():  # otherwise a signal has ended ROS while a frame was being published
+            raise
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

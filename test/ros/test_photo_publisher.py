@@ -218,3 +218,25 @@ def test_refused_arguments(
     assert process.returncode == 2
     assert told in output
     assert "Traceback" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_in_the_middle_of_a_frame_ends_it_quietly(
+    node_environment: dict[str, str], connect: Callable[[str], Graph], photos: Path, number: int
+) -> None:
+    """At this rate, most signals come while a frame is being published."""
+    write_image(photos / "3.png", grey(9, 1600, 1600))
+    client = connect(f"/ended{number}")
+    for _ in range(3):
+        seen: list[CameraInfo] = []
+        info = client.node.create_subscription(CameraInfo, "camera_info", seen.append, 10)
+        process = start(
+            node_environment, photos / "3.png", "--rate", "1000",
+            "--ros-args", "-r", f"__ns:=/ended{number}",
+        )  # fmt: skip
+        client.wait(seen.__len__, "a frame")
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, output) == (0, "")
+        client.node.destroy_subscription(info)
