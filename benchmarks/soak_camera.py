@@ -31,6 +31,7 @@ from opendr_facerot.imaging import read_image
 from opendr_facerot.ros.images import image_message
 
 FRAME_ID = "soak_camera"
+"""What the frames' ids begin with; their number, counted from 0, follows."""
 
 _MOTION = 0.03  # of the tile's height
 _BRIGHTNESS = 0.15
@@ -127,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if published == 0 and publisher.get_subscription_count() == 0:
             return
         message = cycle[published % len(cycle)]
-        message.header = Header(stamp=node.get_clock().now().to_msg(), frame_id=FRAME_ID)
+        stamp = node.get_clock().now().to_msg()
+        message.header = Header(stamp=stamp, frame_id=f"{FRAME_ID}{published}")
         started = time.monotonic()
         first = first or started
         publisher.publish(message)

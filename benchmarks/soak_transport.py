@@ -27,6 +27,7 @@ import rclpy
 from hosts import HostsError, two_networks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
+from soak_camera import FRAME_ID
 
 REPOSITORY = Path(__file__).parents[1]
 PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -47,9 +48,11 @@ def receive(transport: str, seconds: float) -> None:
     rclpy.init()
     node = rclpy.create_node("receiver")
     ages: list[float] = []
+    numbers: list[int] = []
 
     def on_image(message: Image | CompressedImage) -> None:
         stamp = message.header.stamp
+        numbers.append(int(message.header.frame_id.removeprefix(FRAME_ID)))
         ages.append(1e-9 * node.get_clock().now().nanoseconds - stamp.sec - 1e-9 * stamp.nanosec)
 
     kind, topic = (Image, "image") if transport == "raw" else (CompressedImage, "image/compressed")
@@ -59,12 +62,14 @@ def receive(transport: str, seconds: float) -> None:
     while not ages and time.monotonic() < deadline:
         rclpy.spin_once(node, timeout_sec=0.1)
     ages.clear()
+    numbers.clear()
     deadline, busy = time.monotonic() + seconds, time.process_time()
     while time.monotonic() < deadline:
         rclpy.spin_once(node, timeout_sec=0.1)
     busy = time.process_time() - busy
     median, high = np.percentile(ages, (50, 99)).tolist() if ages else (0.0, 0.0)
-    figures = {"frames": len(ages), "p50": median, "p99": high, "cores": busy / seconds}
+    lost = 1.0 - len(numbers) / (numbers[-1] - numbers[0] + 1) if numbers else 1.0
+    figures = {"lost": lost, "p50": median, "p99": high, "cores": busy / seconds}
     sys.stdout.write(json.dumps(figures) + "\n")
     node.destroy_node()
     rclpy.try_shutdown()
@@ -130,9 +135,9 @@ def main() -> None:
             for size, transport in CASES:
                 environment = _environment({**settings, **more})
                 found = measure(options, size, transport, environment, *prefixes)
-                lost = 1.0 - found["frames"] / (options.rate * options.seconds)
+                image = f"{size} {transport}"
                 print(
-                    f"{count:<6} {name:11} {size + ' ' + transport:21} {100 * lost:5.1f} % "
+                    f"{count:<6} {name:11} {image:21} {100 * found['lost']:5.1f} % "
                     f"{1e3 * found['p50']:6.1f} ms {1e3 * found['p99']:6.1f} ms  "
                     f"{found['cores']:.2f}",
                     flush=True,
