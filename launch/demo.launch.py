@@ -38,6 +38,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["auto", "true", "false"],
                 description="Whether to start rviz2; auto = if it is installed.",
             ),
+            OpaqueFunction(function=_check_viewer),  # before anything has been started
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SHARE / "launch" / "facerot.launch.py")),
                 launch_arguments={"camera": "true", "camera_driver": "file"}.items(),
@@ -45,6 +46,15 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=_spectators),
         ]
     )
+
+
+def _check_viewer(context: LaunchContext) -> None:
+    """Raise RuntimeError if rviz2 is asked for but not installed."""
+    if LaunchConfiguration("rviz").perform(context) == "true" and not _has_rviz():
+        raise RuntimeError(
+            "rviz:=true needs the ROS package rviz2, which is not installed: "
+            "sudo apt install ros-$ROS_DISTRO-rviz2, or rviz:=false"
+        )
 
 
 def _spectators(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -69,23 +79,18 @@ def _spectators(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [*_rviz(value("rviz"), remappings), LogInfo(msg=told)]
 
 
-def _rviz(wish: str, remappings: list[tuple[str, str]]) -> list[Node]:
-    """The viewer, if it is wished and installed, with the topics of its file remapped.
-
-    Raises:
-        RuntimeError: It is not installed, but asked for.
-    """
-    if wish == "false":
-        return []
+def _has_rviz() -> bool:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
-        if wish == "auto":
-            return []
-        raise RuntimeError(
-            "rviz:=true needs the ROS package rviz2, which is not installed: "
-            "sudo apt install ros-$ROS_DISTRO-rviz2, or rviz:=false"
-        ) from None
+        return False
+    return True
+
+
+def _rviz(wish: str, remappings: list[tuple[str, str]]) -> list[Node]:
+    """The viewer, if it is wished and installed, with the topics of its file remapped."""
+    if wish == "false" or not _has_rviz():
+        return []
     return [
         Node(
             package="rviz2",
