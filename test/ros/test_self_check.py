@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,7 +88,7 @@ def test_multicast_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_room_in_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = type("Usage", (), {"free": 63 * 2**20})
+    usage = SimpleNamespace(free=63 * 2**20)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     finding = check_shared_memory(tmp_path)
     assert (finding.level, finding.message) == (WARN, f"63 MiB free in {tmp_path}")
@@ -300,7 +301,7 @@ def node_findings() -> dict[str, Finding]:
         return {finding.check: finding for finding in check_nodes(node, executor)}
     finally:
         executor.shutdown()
-        node.destroy_node()
+        node.destroy_node()  # type: ignore[no-untyped-call]
         context.shutdown()
 
 
