@@ -6,16 +6,19 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from numpy.typing import NDArray
 
 from opendr_facerot import DeviceError, SettingsError
 from opendr_facerot.render import cpu, neural_renderer, torch_
+from opendr_facerot.render.kernels import kernel
 from opendr_facerot.render.mesh_renderer import RenderSettings, in_front_of_camera, render_mesh
 from opendr_facerot.render.mesh_texture import cell_corners
 from opendr_facerot.render.rasterize import (
@@ -462,8 +465,26 @@ def test_arrays_that_are_no_mesh_are_refused(
         rasterize(vertices, faces, 4)
 
 
-def test_backend_cpu_does_not_import_torch() -> None:
+def test_kernels_work_where_no_cache_can_be_kept() -> None:
+    namespace: dict[str, Any] = {}
+    exec("def twice(x):\n    return 2 * x", namespace)  # of no file, hence without a cache
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        njit(cache=True)(namespace["twice"])
+    assert kernel(namespace["twice"])(4) == 8
 
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_faces_of_several_blocks_keep_their_order(blocks: int) -> None:
+    vertices, faces = square()
+    behind, _ = square(3.0)
+    # All but the last two pairs hide behind them; of these, the first wins every tie.
+    count = 4096 * blocks
+    many = np.concatenate([np.tile(faces + 4, (count, 1)), faces, faces])
+    fragments = rasterize(np.concatenate([vertices, behind]), many, 8)
+    assert set(np.unique(fragments.face_index)) == {2 * count, 2 * count + 1}
+
+
+def test_backend_cpu_does_not_import_torch() -> None:
     code = (
         "import sys, numpy as np\n"
         "from opendr_facerot.render.rasterize import rasterize\n"
