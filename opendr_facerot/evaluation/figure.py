@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.evaluation.scores import ViewPictures
 from opendr_facerot.gallery import Tile, montage, view_caption
-from opendr_facerot.imaging import write_image
 from opendr_facerot.views import View
 
 _TILE = 192
@@ -40,16 +38,6 @@ def figure(photo: NDArray[np.uint8], pictures: Sequence[ViewPictures]) -> NDArra
         errors = [Tile(_error(picture), f"error × {_GAIN:g}") for picture in pictures]
         rows.append([Tile(blank, ""), *errors])
     return montage([tile for row in rows for tile in row], len(rows[0]), _TILE)
-
-
-def write_figure(path: Path, photo: NDArray[np.uint8], pictures: Sequence[ViewPictures]) -> None:
-    """Write :func:`figure` as a PNG; the folder is made if it does not exist.
-
-    Raises:
-        ImageError: It cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, figure(photo, pictures))
 
 
 def _error(picture: ViewPictures) -> NDArray[np.uint8]:

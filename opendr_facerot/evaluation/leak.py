@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,11 +14,13 @@ from opendr_facerot.evaluation.pictures import masked_mean
 from opendr_facerot.rotator import FaceRotator
 from opendr_facerot.views import View
 
-_GREEN = np.array([0.0, 200.0, 0.0])
-_MAGENTA = np.array([200.0, 0.0, 200.0])
-_LEAKING = 0.1
-_OPAQUE = 230
+_GREEN = np.array([0.0, 170.0, 0.0])
+_MAGENTA = np.array([242.0, 0.0, 242.0])  # of the same luma
+_TINT = 0.35  # share of these colours: weak, for the background must stay what the nets know
 _SIZE = 256
+_OPAQUE = 230  # of 255
+_NEIGHBOURHOOD = 3.0  # pixels, the sigma over which the tint is averaged
+_LEAKING = 0.15
 
 
 def leak_fractions(
@@ -28,11 +31,10 @@ def leak_fractions(
 ) -> list[float | None]:
     """Share of the head's pixels, per view, that show the background of the photo.
 
-    Views are made from two photos that differ only in the colour of the background. How far a pixel
-    then goes along the line between the two colours is the share of background in it; it leaks if
-    that is more than a tenth. No label is needed, and neither the head's own colours nor shifts of
-    a pixel between the two fits are taken for leaks. What the matte itself takes for the person
-    stays unpainted: its errors do not count.
+    Views are made from two copies of the photo whose backgrounds are tinted, one green, one
+    magenta. How far a pixel of the head then goes from the one tint to the other is the share of
+    background in it. No label is needed, and neither the head's own colours nor the background's
+    matter. What the matte itself takes for the person stays untinted: its errors do not count.
 
     Args:
         rotator: The pipeline; its settings are put back after use.
@@ -41,38 +43,46 @@ def leak_fractions(
         views: The views to look at.
 
     Returns:
-        A share in [0, 1] per view; None where the pipeline finds no face in a repainted photo, or
-        shows no head.
+        A share in [0, 1] per view; None where a tinted photo has no face for the pipeline, or the
+        view no head.
     """
     before = rotator.settings
     rotator.settings = replace(before, output_size=_SIZE, background="transparent")
     try:
-        pairs = zip(
-            *(_heads(rotator, _repainted(photo, matte, colour), views)
-              for colour in (_GREEN, _MAGENTA)),
-            strict=True,
-        )  # fmt: skip
-        return [leak_fraction(*pair) for pair in pairs]
+        green, magenta = (
+            _heads(rotator, _tinted(photo, matte, colour), views) for colour in (_GREEN, _MAGENTA)
+        )
+        return [leak_fraction(*pair) for pair in zip(green, magenta, strict=True)]
     except FacerotError:
         return [None] * len(views)
     finally:
         rotator.settings = before
 
 
-def leak_fraction(over_green: NDArray[np.uint8], over_magenta: NDArray[np.uint8]) -> float | None:
-    """Leak between two ``(H, W, 4)`` RGBA views, counted where both are opaque."""
-    both = (over_green[..., 3] >= _OPAQUE) & (over_magenta[..., 3] >= _OPAQUE)
-    axis = _MAGENTA - _GREEN
-    difference = over_magenta[..., :3].astype(np.float64) - over_green[..., :3]
-    background = difference @ axis / (axis @ axis)
-    return masked_mean(background > _LEAKING, both)
+def leak_fraction(green: NDArray[np.uint8], magenta: NDArray[np.uint8]) -> float | None:
+    """Share of the pixels, opaque in both views, around which there is background.
+
+    The tint is averaged over a neighbourhood: the two fits differ by a part of a pixel, which shows
+    at edges within the head, in both directions.
+
+    Args:
+        green: ``(H, W, 4)`` RGBA view of the photo whose background is tinted green.
+        magenta: The same, tinted magenta.
+    """
+    both = (green[..., 3] >= _OPAQUE) & (magenta[..., 3] >= _OPAQUE)
+    axis = _TINT * (_MAGENTA - _GREEN)
+    share = (magenta[..., :3].astype(np.float64) - green[..., :3]) @ axis / (axis @ axis)
+    weight = both.astype(np.float64)
+    mean = cv2.GaussianBlur(share * weight, (0, 0), _NEIGHBOURHOOD)
+    mean /= np.maximum(cv2.GaussianBlur(weight, (0, 0), _NEIGHBOURHOOD), 1e-9)
+    return masked_mean(mean > _LEAKING, both)
 
 
-def _repainted(
+def _tinted(
     photo: NDArray[np.uint8], matte: NDArray[np.floating], colour: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
-    share = matte[..., None].astype(np.float64)
-    return np.rint(photo * share + colour * (1.0 - share)).astype(np.uint8)
+    share = _TINT * (1.0 - matte[..., None].astype(np.float64))
+    return np.rint(photo * (1.0 - share) + colour * share).astype(np.uint8)
 
 
 def _heads(

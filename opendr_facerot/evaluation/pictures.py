@@ -31,7 +31,7 @@ def ssim_map(picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE
     Transactions on Image Processing 13(4), 2004, with its Gaussian window of sigma 1.5.
     """
-    _, full = structural_similarity(
+    _, full = structural_similarity(  # type: ignore[no-untyped-call]
         picture @ _LUMA,
         truth @ _LUMA,
         data_range=255.0,

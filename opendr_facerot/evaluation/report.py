@@ -9,15 +9,17 @@ The JSON file is one object:
 ``pipeline``, ``size``
     What made the views, and the side of those of photos, pixels.
 ``subjects``
-    One object per photo or posed folder, in the order given: ``name``, ``posed``, ``yaw_deg``,
-    ``pitch_deg``, ``roll_deg`` (of the head in the photo; null without a face), ``flags``,
-    ``failure`` (null, or why there are no views), and ``views``: per view the fields of
+    One object per photo, posed folder or sequence, in the order given: ``name``, ``kind``
+    (``"photo"``, ``"posed"``, ``"sequence"``), ``yaw_deg``, ``pitch_deg``, ``roll_deg`` (of the
+    head in the photo; null without a face), ``flags``, ``failure`` (null, or why there are no
+    views), and ``views``: per view the fields of
     :class:`~opendr_facerot.evaluation.scores.ViewScore`, angles in degrees under ``yaw_deg``,
     ``pitch_deg``, ``asked_deg``, ``found_deg``, ``found_true_deg``, numbers that do not exist null.
 ``summary``
-    Two lists, ``posed`` and ``photos``: for each ``abs_yaw_deg`` and ``pitch_deg``, over both signs
+    A list for each kind: for each ``abs_yaw_deg`` and ``pitch_deg``, over both signs
     of the yaw and all subjects, ``views``, ``failures``, and for every number ``mean``, ``median``,
-    ``min``, ``max`` and ``n``.
+    ``min``, ``max`` and ``n``; further ``yaw_error_deg`` and ``pitch_error_deg``, asked against
+    found, and ``flicker``, the ratio of the temporal differences.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ from dataclasses import dataclass, fields
 from statistics import fmean, median
 from typing import Any
 
-from opendr_facerot.evaluation.scores import Subject, ViewScore
+from opendr_facerot.evaluation.scores import Kind, Subject, ViewScore
 
 SCHEMA = 1
+
+_KINDS: tuple[Kind, ...] = ("posed", "photo", "sequence")
 
 _ANGLE_PAIRS = ("asked", "found", "found_true")
 _NUMBERS = tuple(
@@ -38,7 +42,8 @@ _NUMBERS = tuple(
     for field in fields(ViewScore)
     if field.name not in ("yaw", "pitch", "failure", *_ANGLE_PAIRS)
 )
-_DERIVED = ("yaw_error_deg", "pitch_error_deg")
+_ERRORS = ("yaw_error_deg", "pitch_error_deg")
+_DERIVED = (*_ERRORS, "flicker")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ _PHOTO_COLUMNS = (
     _Column("leak %", "leak", 100.0, 1),
     _Column("seen %", "seen", 100.0, 0),
 )
+_SEQUENCE_COLUMNS = (
+    _Column("of the face, grey levels", "temporal_input"),
+    _Column("of the view, grey levels", "temporal_view"),
+    _Column("ratio", "flicker"),
+)
 
 
 def report_json(
@@ -95,9 +105,9 @@ def report_json(
                     "failures": sum(score.failure is not None for score in group),
                     **{key: _statistics(group, key) for key in (*_NUMBERS, *_DERIVED)},
                 }
-                for (yaw, pitch), group in _groups(subjects, posed).items()
+                for (yaw, pitch), group in _groups(subjects, kind).items()
             ]
-            for kind, posed in (("posed", True), ("photos", False))
+            for kind in _KINDS
         },
     }
 
@@ -106,15 +116,18 @@ def report_markdown(subjects: Sequence[Subject], *, command: str) -> str:
     """A document of tables: each posed folder, all photos, means over ±yaw, failures."""
     parts = ["# Quality, measured", f"Made by\n\n```sh\n{command}\n```"]
     for subject in subjects:
-        if subject.posed and subject.views:
+        if subject.kind == "posed" and subject.views:
             parts += [f"## {subject.name}: against true views", _where(subject)]
             parts.append(_view_table(subject))
-    parts += _summary(subjects, True, "## True views, mean of ±yaw", _POSED_COLUMNS)
-    photos = [subject for subject in subjects if not subject.posed and subject.views]
+    parts += _summary(subjects, "posed", "## True views, mean of ±yaw", _POSED_COLUMNS)
+    photos = [subject for subject in subjects if subject.kind == "photo" and subject.views]
     if photos:
         parts += ["## Photos: SFace cosine to the photo", _photo_table(photos, _identity)]
         parts += ["## Photos: yaw found in the view, degrees", _photo_table(photos, _found_yaw)]
-    parts += _summary(subjects, False, "## Photos, mean of ±yaw", _PHOTO_COLUMNS)
+    parts += _summary(subjects, "photo", "## Photos, mean of ±yaw", _PHOTO_COLUMNS)
+    parts += _summary(
+        subjects, "sequence", "## Sequences: difference from frame to frame", _SEQUENCE_COLUMNS
+    )
     failures = [
         f"- {subject.name}: {subject.failure}" for subject in subjects if subject.failure
     ] + [
@@ -134,10 +147,14 @@ def _degrees(angle: float) -> float:
 
 
 def _value(score: ViewScore, key: str) -> float | None:
-    if key in _DERIVED:
+    if key == "flicker":
+        if score.temporal_view is None or not score.temporal_input:
+            return None
+        return score.temporal_view / score.temporal_input
+    if key in _ERRORS:
         if score.asked is None or score.found is None:
             return None
-        axis = _DERIVED.index(key)
+        axis = _ERRORS.index(key)
         return abs(math.degrees(score.found[axis] - score.asked[axis]))
     value: float | None = getattr(score, key)
     return value
@@ -165,11 +182,11 @@ def _rounded(value: float) -> float:
     return round(value, 6)
 
 
-def _groups(subjects: Sequence[Subject], posed: bool) -> dict[tuple[float, float], list[ViewScore]]:
+def _groups(subjects: Sequence[Subject], kind: Kind) -> dict[tuple[float, float], list[ViewScore]]:
     """Scores by |yaw| and pitch, degrees."""
     groups: dict[tuple[float, float], list[ViewScore]] = {}
     for subject in subjects:
-        for score in subject.views if subject.posed == posed else ():
+        for score in subject.views if subject.kind == kind else ():
             key = (abs(_degrees(score.yaw)), _degrees(score.pitch))
             groups.setdefault(key, []).append(score)
     return dict(sorted(groups.items(), key=lambda item: (abs(item[0][1]), item[0][1], item[0][0])))
@@ -179,7 +196,7 @@ def _subject_json(subject: Subject) -> dict[str, Any]:
     yaw, pitch, roll = subject.angles or (None, None, None)
     return {
         "name": subject.name,
-        "posed": subject.posed,
+        "kind": subject.kind,
         "yaw_deg": None if yaw is None else _degrees(yaw),
         "pitch_deg": None if pitch is None else _degrees(pitch),
         "roll_deg": None if roll is None else _degrees(roll),
@@ -234,9 +251,9 @@ def _view_table(subject: Subject) -> str:
 
 
 def _summary(
-    subjects: Sequence[Subject], posed: bool, title: str, columns: Sequence[_Column]
+    subjects: Sequence[Subject], kind: Kind, title: str, columns: Sequence[_Column]
 ) -> list[str]:
-    groups = _groups(subjects, posed)
+    groups = _groups(subjects, kind)
     if not groups:
         return []
     rows = []

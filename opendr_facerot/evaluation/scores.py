@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Kind: TypeAlias = Literal["posed", "photo", "sequence"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class ViewScore:
         leak: Share of the head's pixels that show the background of the photo.
         seen: Share of the head's pixels that come from the photo; the others are filled in.
         misalignment: Median distance of the landmarks of view and true view, pixels of the latter.
+        temporal_input: Grey levels by which the face changes from frame to frame of a sequence.
+        temporal_view: Grey levels by which the view of it does.
         failure: Why the view or its numbers are missing; None where they are not.
     """
 
@@ -48,6 +53,8 @@ class ViewScore:
     leak: float | None = None
     seen: float | None = None
     misalignment: float | None = None
+    temporal_input: float | None = None
+    temporal_view: float | None = None
     failure: str | None = None
 
 
@@ -72,19 +79,20 @@ class ViewPictures:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """All that is known of one photo or posed folder.
+    """All that is known of one photo, posed folder or sequence.
 
     Attributes:
-        name: Of its file or folder.
-        posed: Whether there are true views.
-        angles: Yaw, pitch and roll estimated from the photo, radians; None without a face.
+        name: Of its file or folder, for a variation of a photo followed by what was done to it.
+        kind: Which of them it is.
+        angles: Yaw, pitch and roll estimated from the photo (the first frame), radians; None
+            without a face.
         flags: Quality warnings of the pipeline.
         views: Their scores, in the order asked for.
         failure: Why there are no views; None where there are.
     """
 
     name: str
-    posed: bool
+    kind: Kind
     angles: tuple[float, float, float] | None = None
     flags: tuple[str, ...] = ()
     views: tuple[ViewScore, ...] = ()
