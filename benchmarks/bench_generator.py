@@ -1,96 +1,85 @@
-"""Seconds per view of the generator: as trained, folded, in batches and in bfloat16; of its labels.
+"""Ways to run the generator: seconds per view, share of the machine's rate, and exactness.
 
-Random weights; their values do not change the speed. Processor time with one thread does not depend
-on what else the machine does, wall-clock time with all of them is what a user waits for.
+    python benchmarks/bench_generator.py [--threads 2] [--repeats 20] [--compile]
+
+Random weights at the published size. "Exact" is the share of pixels whose three colours are within
+2 of 255 steps of the generator as trained. ``facerot bench`` measures the chosen way by itself;
+this compares it with those that were not chosen.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from opendr_facerot.generate.inference import InferenceGenerator, generate_views
+from opendr_facerot.benchmark.ceilings import product_rate
+from opendr_facerot.benchmark.measurement import durations, measurement
+from opendr_facerot.generate.inference import InferenceGenerator, fast_generator, generate_views
 from opendr_facerot.generate.landmark_labels import label_from_heat_maps, line_heat_maps
-from opendr_facerot.generate.rotate_spade import GeneratorOptions, RotateSpadeGenerator
+from opendr_facerot.generate.rotate_spade import RotateSpadeGenerator
+from opendr_facerot.weights.synthetic import synthetic_generator
+
+PRODUCTS = 65.28e9  # multiplications with addition for one view
+SIZE = 256
+
+
+def ways(trained: RotateSpadeGenerator, with_compiler: bool) -> Iterator[tuple[str, nn.Module]]:
+    """Names and networks, one at a time."""
+    cpu = torch.device("cpu")
+    yield "as trained", trained
+    for dtype in (torch.float32, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        yield f"folded, {name}", InferenceGenerator(trained).in_format(dtype)
+        yield f"folded and packed, {name}", fast_generator(trained, cpu, dtype)
+    if with_compiler:
+        folded = InferenceGenerator(trained).in_format(torch.bfloat16)
+        with torch._inductor.config.patch(freezing=True):
+            yield "torch.compile, bfloat16", torch.compile(folded)
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ngf", type=int, default=64, help="channels of the first layer")
-    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the processor")
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(
-        f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, "
-        f"{arguments.threads} threads, device {arguments.device}, ngf {arguments.ngf}"
-    )
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too: a minute")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
 
+    trained = synthetic_generator(0, ngf=64)
     random = np.random.default_rng(0)
-    landmarks = random.uniform(0.2, 0.8, (68, 2)) * arguments.size
-    report("label", 1, lambda: label_of(landmarks, arguments.size), 20 * arguments.repeats)
-
-    generator = settled_generator(GeneratorOptions(ngf=arguments.ngf)).to(arguments.device)
-    start = time.perf_counter()
-    folded = InferenceGenerator(generator)
-    print(f"folding, once: {time.perf_counter() - start:.2f} s")
-    largest = 4
-    shape = (largest, 3, arguments.size, arguments.size)
-    rotated: NDArray[np.float32] = random.uniform(-1, 1, shape).astype(np.float32)
-    labels = np.stack([label_of(landmarks, arguments.size)] * largest)
-    exact = generate_views(generator, rotated, labels)
-    for name in ("as trained", "folded", "folded, bfloat16"):
-        network = generator if name == "as trained" else folded
-        if name == "folded, bfloat16":
-            network = network.to(torch.bfloat16)
-        difference = np.abs(generate_views(network, rotated, labels) - exact).max()
-        print(f"{name}: largest difference {difference:.2g} of outputs in [-1, 1]")
-        for count in (1, largest):
-            report(
-                name,
-                count,
-                partial(generate_views, network, rotated[:count], labels[:count], batch_size=count),
-                arguments.repeats,
+    # As smooth as pictures, over the whole range of colours.
+    coarse = torch.from_numpy(random.uniform(-1.0, 1.0, (4, 3, 16, 16)).astype(np.float32))
+    views: NDArray[np.float32] = nn.functional.interpolate(coarse, SIZE, mode="bilinear").numpy()
+    landmarks = random.uniform(0.2, 0.8, (68, 2)) * SIZE
+    labels = np.stack([label_from_heat_maps(line_heat_maps(landmarks, SIZE, 1.0))] * len(views))
+    exact = generate_views(trained, views, labels)
+    print(f"{'way':28} batch   median   spread  x as trained  of bfloat16 rate   exact  first call")
+    slowest: dict[int, float] = {}
+    for name, network in ways(trained, options.compile):
+        for batch in (1, len(views)):
+            run = partial(generate_views, network, views[:batch], labels[:batch], batch_size=batch)
+            start = time.perf_counter()
+            result = run()
+            first = time.perf_counter() - start
+            seconds = [s / batch for s in durations(run, options.repeats)]
+            one = measurement(name, options.threads, seconds, {})
+            slowest.setdefault(batch, one.median)
+            steps = 127.5 * np.abs(result - exact[:batch]).max(axis=1)
+            print(
+                f"{name:28} {batch:5d} {1e3 * one.median:5.1f} ms {1e3 * one.spread:5.1f} ms "
+                f"{slowest[batch] / one.median:13.1f} "
+                f"{PRODUCTS / one.median / product_rate('bfloat16'):17.2f} "
+                f"{(steps <= 2.0).mean():7.4f} {first:9.1f} s",
+                flush=True,
             )
-
-
-def settled_generator(options: GeneratorOptions) -> RotateSpadeGenerator:
-    """A generator with random weights whose normalisations fit them, so that outputs are finite."""
-    torch.manual_seed(0)
-    generator = RotateSpadeGenerator(options).train()
-    with torch.no_grad():
-        for _ in range(3):
-            generator(torch.rand(2, 3, 64, 64) * 2.0 - 1.0, torch.rand(2, 5, 64, 64).round())
-    return generator.eval()
-
-
-def label_of(landmarks: NDArray[np.float64], size: int) -> NDArray[np.float32]:
-    """The label of these landmarks at the published model's settings."""
-    return label_from_heat_maps(line_heat_maps(landmarks, size, 2.5))
-
-
-def report(name: str, views: int, run: Callable[[], object], repeats: int) -> None:
-    """Print the least time of a call; the others were disturbed."""
-    run()
-    wall, processor = [], []
-    for _ in range(repeats):
-        start, start_processor = time.perf_counter(), time.process_time()
-        run()
-        wall.append(time.perf_counter() - start)
-        processor.append(time.process_time() - start_processor)
-    print(
-        f"{name}, batch of {views}: {min(wall) / views:.4f} s per view, "
-        f"{min(processor) / views:.4f} s of processor time"
-    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opendr_facerot.errors import SettingsError
 from opendr_facerot.loading import load, pipeline_names
-from opendr_facerot.rotator import Background, FaceRotator, parse_background
+from opendr_facerot.rotator import PRECISIONS, Background, FaceRotator, parse_background
 from opendr_facerot.views import View, view_grid, view_pairs
 
 _DEFAULT_YAW_DEG = (-60.0, -30.0, 0.0, 30.0, 60.0)
@@ -55,6 +55,10 @@ def add_rotator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", default="head", help=f"one of: {', '.join(pipeline_names())}")
     parser.add_argument("--weights", type=Path, metavar="PATH", help="the pipeline's model files")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:<index>")
+    parser.add_argument(
+        "--precision", default="auto", choices=PRECISIONS,
+        help="of rotate_and_render's generator: auto (default) takes bfloat16 where it is faster",
+    )  # fmt: skip
 
 
 def load_rotator(options: argparse.Namespace) -> FaceRotator:
@@ -67,6 +71,7 @@ def load_rotator(options: argparse.Namespace) -> FaceRotator:
         options.pipeline,
         device=options.device,
         weights=options.weights,
+        precision=options.precision,
         output_size=options.size,
         background=options.background,
         max_faces=options.max_faces,

@@ -59,8 +59,8 @@ class FaceTurner:
         on_error: Called in the worker's thread for each frame that cannot be turned.
 
     Attributes:
-        parameters: In force from the next frame or request, those of the pipeline and its device
-            and weights from the next :meth:`load`.
+        parameters: In force from the next frame or request, those of the pipeline and its device,
+            weights and precision from the next :meth:`load`.
         camera_fov: Vertical field of view of the camera in radians, if it is known.
         enabled: Whether frames and requests are taken while active.
         statistics: Counters and latencies.
@@ -174,7 +174,7 @@ class FaceTurner:
 
     def _load(self) -> None:
         wanted = self.parameters.rotator
-        identity = (self.parameters.pipeline, wanted.device, wanted.weights)
+        identity = (self.parameters.pipeline, wanted.device, wanted.weights, wanted.precision)
         if self._rotator is None or identity != self._loaded:
             self._release()
             settings = {f.name: getattr(wanted, f.name) for f in dataclasses.fields(wanted)}

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opendr_facerot.errors import AngleError, SettingsError
 from opendr_facerot.ros.rotation import MAX_VIEWS
-from opendr_facerot.rotator import MAX_SIZE, MIN_SIZE, RotatorSettings, parse_background
+from opendr_facerot.rotator import (
+    MAX_SIZE,
+    MIN_SIZE,
+    PRECISIONS,
+    RotatorSettings,
+    parse_background,
+)
 from opendr_facerot.views import View, view_grid, view_pairs
 
 if TYPE_CHECKING:
@@ -86,6 +92,13 @@ PARAMETERS: Mapping[str, Parameter] = {
     "device": Parameter("auto", "Compute device: auto, cpu, cuda or cuda:<index>.", live=False),
     "weights": Parameter(
         "", "Folder or file of the pipeline's model files; empty = the default place.", live=False
+    ),
+    "precision": Parameter(
+        "auto",
+        "What the pipeline's large networks compute in: float32, bfloat16 (faster where the device "
+        "multiplies matrices in it), or auto, which takes bfloat16 there.",
+        choices=PRECISIONS,
+        live=False,
     ),
     "autostart": Parameter(
         True, "Configure and activate the node when it starts.", live=False, read_only=True
@@ -205,6 +218,7 @@ class NodeParameters:
             rotator=RotatorSettings(
                 device=v["device"],
                 weights=_folder(v["weights"]),
+                precision=v["precision"],
                 output_size=v["output_size"],
                 background=parse_background(v["background"]),
                 max_faces=v["max_faces"],

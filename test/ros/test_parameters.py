@@ -118,6 +118,7 @@ def test_whole_numbers_where_decimals_are_meant() -> None:
         ("output_size", 128.0, "a whole number"),
         ("output_size", True, "True"),
         ("min_score", 1.5, "1.5"),
+        ("precision", "half", "give one of auto, float32, bfloat16"),
         ("min_score", math.nan, "nan"),
         ("max_faces", -1, "-1"),
         ("grid", 1, "true or false"),
