@@ -1,7 +1,7 @@
 """A pipeline without models, for tests of the node: its "faces" are green squares.
 
 It is found like every other pipeline, through an entry point, and does what the picture's first
-pixel says: fail, take its time, or hang.
+pixels say: fail, take its time, or hang.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from opendr_facerot.imaging import check_image
 
 GREEN = (0, 255, 0)
 _NOTHING, _FAIL, _SLOW_FIT, _SLOW_VIEWS, _HANG, _BAD_VIEWS = range(6)
+_SIGNATURE = (77, 133, 201)  # of a second pixel, so that no other picture gives instructions
 ERRORS = (RuntimeError, MemoryError, SystemError, SystemExit)
 """What a picture can make the fit raise."""
 
@@ -35,7 +36,8 @@ class SquaresRotator:
 
     def fit(self, image: NDArray[np.uint8]) -> list[FittedFace]:
         check_image(image)
-        what, error, hundredths = (int(v) for v in image[0, 0])
+        instruction = image[0, 0] if tuple(image[0, 1]) == _SIGNATURE else (_NOTHING, 0, 0)
+        what, error, hundredths = (int(v) for v in instruction)
         if what == _FAIL:
             raise ERRORS[error]("the picture says that fitting fails")
         if what == _HANG:
@@ -109,6 +111,7 @@ def picture(
     what = next((what for what, wanted in instructions.items() if wanted), _NOTHING)
     error = ERRORS.index(raises) if raises else 0
     image[0, 0] = what, error, round(100 * max(slow_fit, slow_views))
+    image[0, 1] = _SIGNATURE
     return image
 
 
