@@ -111,19 +111,31 @@ def test_hair_lifts_the_scalp_and_nothing_else(head: NDArray[np.float64]) -> Non
     assert np.abs(fitted - head)[model.fine.vertices[:, 1] < 80].max() < 0.6
 
 
-@pytest.mark.parametrize(("hair", "hidden"), [(1.0, True), (0.0, False)])
-def test_ears_under_hair_are_flattened(
-    head: NDArray[np.float64], hair: float, hidden: bool
+@pytest.mark.parametrize(("stands_out", "hidden"), [(3.0, True), (0.0, False)])
+def test_ears_are_flattened_under_hair_that_stands_out(
+    head: NDArray[np.float64], stands_out: float, hidden: bool
 ) -> None:
+    """All of the head is dark as hair; only with hair beside the ears are they hidden."""
     model, work = HeadModel.load(), work_image(np.zeros((SIZE, SIZE, 3), np.uint8))
-    look = replace(bald(hair), skin_distance=np.full((SIZE, SIZE), 50.0 * hair, np.float32))
-    vertices, zone = hide_covered_ears(model, head, MODEL_TO_CAMERA, work, look)
+    pixels = round(stands_out * CAMERA.focal / DISTANCE)
+    matte = silhouette_of(head)
+    matte[: SIZE // 2 + 20] = cv2.dilate(matte, np.ones((1, 2 * pixels + 1)))[: SIZE // 2 + 20]
+    vertices, zone = hide_covered_ears(model, head, MODEL_TO_CAMERA, work, matte, bald(hair=1.0))
     ear = model.fine.zones.ear
     assert (np.ptp(vertices[ear, 0]) < np.ptp(head[ear, 0]) - 1.0) == hidden
     assert zone[ear].all() == hidden
     np.testing.assert_array_equal(
         vertices[~model.fine.zones.ear_surround], head[~model.fine.zones.ear_surround]
     )
+
+
+def test_long_hair_covers_the_neck(head: NDArray[np.float64]) -> None:
+    model, work = HeadModel.load(), work_image(np.zeros((SIZE, SIZE, 3), np.uint8))
+    matte = cv2.dilate(silhouette_of(head), np.ones((1, 121)))
+    _, zone = hide_covered_ears(model, head, MODEL_TO_CAMERA, work, matte, bald(hair=1.0))
+    x, y, z = model.fine.vertices.T
+    assert zone[(y > 70) & (y < 76) & (z < 0) & model.fine.zones.skin].all()
+    assert not zone[(z > 10) & (y < 85)].any()  # not the face
 
 
 def test_an_even_colour_is_continued_all_round(head: NDArray[np.float64]) -> None:

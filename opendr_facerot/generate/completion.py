@@ -30,6 +30,8 @@ _SKIN_COSINE = (0.12, 0.42)  # cosine to the camera at which a sample starts and
 _HAIR_COSINE = (0.04, 0.25)  # hair is rough: its rim looks much like its middle
 _EAR_COSINE = 0.3  # an ear seen from the front is a sliver: ask for more
 _CLOTH_DISTANCE = (9.0, 20.0)  # squared skin distance from which a pixel of the neck is clothing
+_RIM_COSINE = (0.65, 0.4)  # at which a sample that contradicts its mirror image is distrusted
+_RIM_CONTRAST = (0.3, 0.6)  # log colour between the two
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
 _UNKNOWN_DIFFERENCE = 0.01  # weight of "both halves look alike" far from where both are seen
 _LARGEST_CORRECTION = 0.8  # natural log
@@ -86,6 +88,11 @@ def complete(
     foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.skin_distance, photo_xy))
     foreign *= (1.0 - hair_seen) * smoothstep(*_NECK_HEIGHT, surface.vertices[:, 1])
     seen *= 1.0 - foreign
+    seen_colour = np.log(np.clip(_low_frequencies(work, matte, foreground, photo_xy), 3.0, 255.0))
+    # A rim of light or of background along the outline would be stretched over the whole side.
+    brighter = (seen_colour - seen_colour[mirror]).mean(1) * (cosine[mirror] > cosine)
+    rim = smoothstep(*_RIM_CONTRAST, np.abs(brighter)) * smoothstep(*_RIM_COSINE, cosine)
+    seen *= 1.0 - rim * smoothstep(0.2, 0.6, seen[mirror])
     openings = _openings(surface, normals, photo_xy, work)
     confidence = np.where(openings >= 0.0, openings, seen)
     visible = np.where(openings >= 0.0, openings, visible)
@@ -108,7 +115,6 @@ def complete(
         hair_zone[:n],
         appearance.has_hair,
     )
-    seen_colour = np.log(np.clip(_low_frequencies(work, matte, foreground, photo_xy), 3.0, 255.0))
     shading = _shading(surface, seen_colour, confidence, model.subdivide(hair), normals)[:, None]
     difference, albedo = _albedo(
         model.coarse,
@@ -219,7 +225,7 @@ def _hair_label(
     near = hair_zone.astype(np.float64)
     for _ in range(3):
         near = topology.neighbour_mean(near)
-    zone = zones.skin & (near > 0.06) & (surface.vertices[:, 1] > 79.0)
+    zone = zones.skin & (near > 0.06) & ((surface.vertices[:, 1] > 79.0) | hair_zone)
     zone &= ~zones.ear | hair_zone
     own, mirrored = hair_seen * zone, (hair_seen * zone)[surface.mirror]
     prior, prior_weight = hair_zone.astype(np.float64), 0.08
@@ -260,7 +266,8 @@ def _albedo(
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
     both = confidence * confidence[mirror]
-    difference = topology.smooth_field(seen - seen[mirror], 2.0 * both + _UNKNOWN_DIFFERENCE, own_kind * at_ear)
+    known = 2.0 * both + _UNKNOWN_DIFFERENCE
+    difference = topology.smooth_field(seen - seen[mirror], known, own_kind * at_ear)
 
     borrowed = 0.8 * mirror_confidence * (1.0 - confidence)
     from_mirror = seen[mirror] + difference

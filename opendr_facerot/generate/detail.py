@@ -27,7 +27,8 @@ _CENTRE = np.array([0.0, 84.0, 4.0])  # of the head, template space
 _CROWN = np.array([0.0, math.cos(math.radians(25.0)), -math.sin(math.radians(25.0))])
 _CHART_PIXELS_PER_CM = CHART_SIDE / (2.0 * math.pi * 11.0)
 _WAVINESS = 0.2  # radians that strands deviate from straight lines
-_STRAND_LEVELS = ((0.8, 40, 0.75), (2.0, 90, 0.55), (7.0, 160, 0.45))
+_LEAST_WIDTH = 0.8  # pixels that a level is drawn with
+_STRAND_LEVELS = ((0.8, 40.0, 0.75), (2.0, 90.0, 0.55), (7.0, 160.0, 0.45))
 """Width and length in chart pixels, and share, of single strands, of strands, of locks."""
 _GRAIN_LEVELS = ((0.9, 0.8), (2.5, 0.6))  # width in chart pixels and share, of grain
 _COMBED = (0.35, 0.55)  # coherence of hair that starts to be, and that is, combed in one direction
@@ -125,21 +126,22 @@ def detail_chart(pixels_per_cm: float) -> NDArray[np.uint8]:
 def _full_chart() -> NDArray[np.float32]:
     random = np.random.default_rng(0)
 
-    def noise(width: float) -> NDArray[np.float32]:
-        field = random.standard_normal((CHART_SIDE, CHART_SIDE), np.float32)
-        return blur(field, width) / np.float32(_deviation(width))
+    def level(width: float, length: float) -> NDArray[np.float32]:
+        """One level, drawn at the resolution that its width needs."""
+        reduction = 2 ** max(0, math.floor(math.log2(width / _LEAST_WIDTH)))
+        side = CHART_SIDE // reduction
+        noise = blur(random.standard_normal((side, side), np.float32), width / reduction)
+        if length:
+            noise = _combed(noise, length / reduction)
+        noise = cv2.resize(noise, (CHART_SIDE, CHART_SIDE), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(noise / noise.std())
 
-    grain = sum(share * noise(width) for width, share in _GRAIN_LEVELS)
-    strands = sum(share * _combed(noise(width), length) for width, length, share in _STRAND_LEVELS)
+    grain = sum(share * level(width, 0.0) for width, share in _GRAIN_LEVELS)
+    strands = sum(share * level(width, length) for width, length, share in _STRAND_LEVELS)
     return np.dstack([layer / layer.std() for layer in (grain, strands)])
 
 
-def _deviation(width: float) -> float:
-    """Standard deviation of white noise of unit variance after a Gaussian blur."""
-    return 1.0 / (2.0 * math.sqrt(math.pi) * width)
-
-
-def _combed(noise: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+def _combed(noise: NDArray[np.float32], length: float) -> NDArray[np.float32]:
     """Noise averaged over about ``length`` pixels along lines from the chart's middle, a bit wavy.
 
     A line integral convolution (Cabral and Leedom, SIGGRAPH 1993), each pass twice as long as the
@@ -148,8 +150,9 @@ def _combed(noise: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     side = len(noise)
     middle = (side - 1) / 2
     y, x = np.mgrid[:side, :side].astype(np.float32) - np.float32(middle)
-    wave = np.random.default_rng(1).standard_normal((side, side), np.float32)
-    wave = blur(wave, side / 24) / np.float32(_deviation(side / 24))
+    wave = np.random.default_rng(1).standard_normal((64, 64), np.float32)
+    wave = cv2.resize(blur(wave, 64 / 24), (side, side), interpolation=cv2.INTER_CUBIC)
+    wave /= wave.std()
     angle = np.arctan2(y, x) + np.float32(_WAVINESS) * wave
     along_x, along_y = np.cos(angle), np.sin(angle)
     x, y = x + np.float32(middle), y + np.float32(middle)
@@ -161,4 +164,4 @@ def _combed(noise: NDArray[np.float32], length: int) -> NDArray[np.float32]:
             for d in (-step, step)
         )  # fmt: skip
         step /= 2.0
-    return noise / noise.std()
+    return noise

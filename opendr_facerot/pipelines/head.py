@@ -242,7 +242,9 @@ class HeadRotator:
         with clock("hair"):
             look = find_hair(work, foreground, interior, matte)
         with clock("silhouette"):
-            vertices, hair_zone = hide_covered_ears(model, vertices, fit.rotation, work, look)
+            vertices, hair_zone = hide_covered_ears(
+                model, vertices, fit.rotation, work, matte, look
+            )
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
         with clock("completion"):
             appearance = complete(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import sample_bilinear
-from opendr_facerot.reconstruct.appearance import NOT_SKIN, Appearance
+from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.projection import facing, view_fragments
@@ -19,7 +19,9 @@ _INWARD_LIMIT, _HAIR_LIMIT, _BALD_LIMIT = -2.5, 4.5, 2.0
 _SKIN_MARGIN = 0.12  # stay this far inside the matte: its edge pixels are mixed with background
 _SCALP_MARGIN = 0.05
 _HAIR_SHARE = 0.45  # hair on the way out for the surface to follow it
-_COVERED_MEAN, _COVERED_LEAST = 0.8, 0.6  # hair on both ears, and on the one with less
+_TEMPLE_BAND, _EAR_BAND, _NECK_BAND = (84.0, 90.0), (79.0, 84.0), (74.0, 79.0)  # template heights
+_COVERED_MEAN, _COVERED_LEAST = 1.7, 0.7  # centimetres of hair beside both ears, and beside each
+_LONG_HAIR = 1.5  # centimetres of hair beside the neck
 _FLATTENED = 0.92  # how far a covered ear is pressed against the head
 
 
@@ -28,44 +30,59 @@ def hide_covered_ears(
     vertices: NDArray[np.floating],
     rotation: NDArray[np.floating],
     work: WorkImage,
+    matte: NDArray[np.float32],
     appearance: Appearance,
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Flatten the ears if hair hangs over them.
+
+    An ear is covered where hair stands out from the head beside it, not where it merely looks dark.
 
     Args:
         model: The head model.
         vertices: ``(V, 3)`` fine vertices, camera space (centimetres).
         rotation: ``(3, 3)`` from template axes to camera axes.
         work: The work image.
+        matte: ``(S, S)`` float32 person matte.
         appearance: Skin and hair of the work image.
 
     Returns:
-        The vertices, and the zone ``(V,)`` bool where hair grows or hangs.
+        The vertices, and the zone ``(V,)`` bool where hair grows or hangs: the scalp, covered ears,
+        and the sides and back of the neck below long hair.
     """
     surface, zones = model.fine, model.fine.zones
-    cosine = facing(surface.topology.vertex_normals(vertices), vertices)
-    shares, counts = [], []
-    for side in (-1.0, 1.0):
-        seen = zones.ear & (side * surface.vertices[:, 0] > 0) & (cosine > 0.1)
-        pixels = work.intrinsics.project(vertices[seen])
-        shares.append(_hair_share(pixels, appearance) if len(pixels) else 0.0)
-        counts.append(len(pixels))
-    # An ear that is hardly in the picture says nothing: take the other's word.
-    better = int(np.argmax(counts))
-    if min(counts) < 0.35 * counts[better]:
-        shares = [shares[better]] * 2
-    covered = np.mean(shares) > _COVERED_MEAN and min(shares) > _COVERED_LEAST
-    if not (appearance.has_hair and covered):
+    if not appearance.has_hair:
         return vertices, zones.scalp
+    x, y, z = surface.vertices.T
+    on_head = (surface.part == Part.SKIN) & (zones.neck_weight > 0.15)
+    pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
+    head_faces = surface.topology.faces[on_head[surface.topology.faces].all(axis=1)]
+    outline = _outline(vertices, head_faces, work, pixels_per_cm)
+    cosine = facing(surface.topology.vertex_normals(vertices), vertices)
+    ears = [(zones.ear & (side * x > 0) & (cosine > 0.1)).sum() for side in (-1.0, 1.0)]
+
+    def hair_beside(side: float, lowest: float, highest: float) -> float:
+        """Median thickness in centimetres of the hair beside the head between two heights."""
+        index = np.flatnonzero(outline & (side * x > 0) & (y > lowest) & (y <= highest))
+        if not len(index):
+            return 0.0
+        away = side * rotation[:2, 0] / np.linalg.norm(rotation[:2, 0])
+        direction = np.broadcast_to(away * pixels_per_cm, (len(index), 2))
+        pixels = work.intrinsics.project(vertices[index])
+        distance, hair_share, _ = _march(pixels, direction, matte, appearance.hair)
+        return float(np.median(np.where(hair_share > 0.5, np.maximum(distance, 0.0), 0.0)))
+
+    # The side that is turned away shows the back of the head beside it: take the other's word.
+    sides = [-1.0, 1.0]
+    if min(ears) < 0.35 * max(ears):
+        sides = [sides[int(np.argmax(ears))]]
+    scores = [hair_beside(s, *_EAR_BAND) + 0.25 * hair_beside(s, *_TEMPLE_BAND) for s in sides]
+    if not (np.mean(scores) > _COVERED_MEAN and min(scores) > _COVERED_LEAST):
+        return vertices, zones.scalp
+    zone = zones.scalp | zones.ear_surround
+    if np.mean([hair_beside(s, *_NECK_BAND) for s in sides]) > _LONG_HAIR:
+        zone = zone | ((y > 69.0) & (y < 80.0) & (z < 6.5) & zones.skin & ~zones.mouth_bag)
     pressed = _FLATTENED * (surface.earless - surface.vertices) @ rotation.T
-    return vertices + pressed, zones.scalp | zones.ear_surround
-
-
-def _hair_share(pixels: NDArray[np.floating], appearance: Appearance) -> float:
-    """Share of hair among ``(N, 2)`` pixels of an ear, less what is clearly skin."""
-    hair = sample_bilinear(appearance.hair, pixels).mean()
-    skin = (sample_bilinear(appearance.skin_distance, pixels) < NOT_SKIN).mean()
-    return float(hair - 0.8 * max(0.0, skin - 0.08))
+    return vertices + pressed, zone
 
 
 def fit_silhouette(
