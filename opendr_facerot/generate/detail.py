@@ -26,7 +26,7 @@ CHART_SIDE = 1024
 _CENTRE = np.array([0.0, 84.0, 4.0])  # of the head, template space
 _CROWN = np.array([0.0, math.cos(math.radians(25.0)), -math.sin(math.radians(25.0))])
 _CHART_PIXELS_PER_CM = CHART_SIDE / (2.0 * math.pi * 11.0)
-_WAVINESS = 0.2  # radians that strands deviate from straight lines
+_WAVINESS = 0.12  # radians that strands deviate from straight lines
 _LEAST_WIDTH = 0.8  # pixels that a level is drawn with
 _STRAND_LEVELS = ((0.8, 40.0, 0.75), (2.0, 90.0, 0.55), (7.0, 160.0, 0.45))
 """Width and length in chart pixels, and share, of single strands, of strands, of locks."""
@@ -136,9 +136,10 @@ def _full_chart() -> NDArray[np.float32]:
         noise = cv2.resize(noise, (CHART_SIDE, CHART_SIDE), interpolation=cv2.INTER_LINEAR)
         return np.asarray(noise / noise.std())
 
-    grain = sum(share * level(width, 0.0) for width, share in _GRAIN_LEVELS)
-    strands = sum(share * level(width, length) for width, length, share in _STRAND_LEVELS)
-    return np.dstack([layer / layer.std() for layer in (grain, strands)])
+    grain = [share * level(width, 0.0) for width, share in _GRAIN_LEVELS]
+    strands = [share * level(width, length) for width, length, share in _STRAND_LEVELS]
+    layers = [np.sum(levels, axis=0) for levels in (grain, strands)]
+    return np.dstack([layer / layer.std() for layer in layers])
 
 
 def _combed(noise: NDArray[np.float32], length: float) -> NDArray[np.float32]:
@@ -158,10 +159,11 @@ def _combed(noise: NDArray[np.float32], length: float) -> NDArray[np.float32]:
     x, y = x + np.float32(middle), y + np.float32(middle)
     step = length / 4.0
     while step > 0.5:
-        noise = sum(
+        there, back = (
             cv2.remap(noise, x + d * along_x, y + d * along_y, cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_REFLECT)
             for d in (-step, step)
         )  # fmt: skip
+        noise = there + back
         step /= 2.0
     return noise

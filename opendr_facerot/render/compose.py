@@ -51,13 +51,14 @@ def make_plate(
         head: ``(S, S)`` bool, where the fitted head covers the photo.
     """
     unit = 0.057 * work.face_height  # one centimetre of a face 17.5 cm high
+    standing = _continued_below(work, matte)
     height, lateral = work.along_face()
     background = _background(work, matte, unit)
 
     cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
     cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
     body = np.maximum(smoothstep(0.06, -0.03, height), _shoulders(height, lateral, cloth))
-    body = (body * matte).astype(np.float32)
+    body = (body * standing).astype(np.float32)
     body *= _connected_to_bottom(body, head, height)
 
     # Where the head was, the body goes on: the nape, a collar, the far shoulder.
@@ -70,7 +71,7 @@ def make_plate(
     if sure.sum() < 200:
         hidden_body = foreground
     colours = foreground + was_head[..., None] * (hidden_body - foreground)
-    below_chin = matte * smoothstep(0.01, -0.05, height)
+    below_chin = standing * smoothstep(0.01, -0.05, height)
     alpha = np.maximum(body * (1.0 - was_head), below_chin)[..., None]
     behind = background * (1.0 - alpha) + colours * alpha
 
@@ -222,6 +223,19 @@ def _background(work: WorkImage, matte: NDArray[np.float32], unit: float) -> NDA
     near = blur(1.0 - known, 0.4 * unit)[..., None]
     filled = filled * (1.0 - near) + blur(filled, 0.5 * unit) * near
     return np.where(known[..., None] > 0.0, image, filled)
+
+
+def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The matte with the body going on, ever softer, below a photo that cuts it."""
+    rows = np.flatnonzero((work.inside > 0.9).any(1))
+    last = int(rows[-1]) if len(rows) else len(matte) - 1
+    below = np.arange(len(matte)) - last
+    if below[-1] <= 0:
+        return matte
+    edge = np.broadcast_to(matte[max(last - 2, 0)], matte.shape).astype(np.float32)
+    soft = blur(edge, 0.1 * work.face_height)
+    share = smoothstep(0.0, 0.5 * work.face_height, below)[:, None].astype(np.float32)
+    return np.where(below[:, None] > -2, edge + share * (soft - edge), matte)
 
 
 def _shoulders(
