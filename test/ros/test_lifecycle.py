@@ -110,6 +110,9 @@ def test_parameters_change_at_the_next_frame_or_are_refused(shared: Graph) -> No
         (("-p", "yaw_deg:=[95.0]"), "parameter yaw_deg is [95.0]"),
         (("-p", "grid:=maybe"), "parameter grid is 'maybe'"),
         (("-p", "yaw_deg:=[]"), "parameter yaw_deg is empty"),
+        (("-p", "max_rate:=fast"), "parameter max_rate is 'fast'"),
+        (("-p", "pipeline:=3"), "parameter pipeline is 3"),
+        (("-p", "view_preset:=ten"), "parameter view_preset is 'ten'"),
     ],
 )
 def test_unusable_arguments_end_the_node_with_a_reason(
@@ -127,6 +130,18 @@ def test_unknown_key_of_a_parameter_file(start_node: StartNode, tmp_path: Path) 
     node = start_node("--params-file", str(file))
     assert node.wait() == 1
     assert "no parameter zoom" in node.log
+
+
+def test_parameter_file_of_another_node(
+    start_node: StartNode, connect: MakeGraph, tmp_path: Path
+) -> None:
+    file = tmp_path / "facerot.yaml"
+    file.write_text("facetor:\n  ros__parameters:\n    output_size: 128\n")
+    node = start_node("-r", "__ns:=/typo", "--params-file", str(file))
+    client = connect("/typo")
+    assert client.parameter("output_size") == 256
+    assert "no parameter file has parameters for this node" in node.log
+    assert "/typo/facerot or /**" in node.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

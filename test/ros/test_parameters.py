@@ -129,6 +129,8 @@ def test_whole_numbers_where_decimals_are_meant() -> None:
         ("fov_deg", -1.0, "-1"),
         ("max_rate", math.inf, "inf"),
         ("age_warn", 11.0, "above age_error"),
+        ("weights", "~nobody-of-this-name/x", "home directory"),
+        ("yaw_deg", [0.0] * 1001, "1001 views"),
     ],
 )
 def test_unusable_values_are_refused_by_name(name: str, value: Any, told: str) -> None:
@@ -141,6 +143,11 @@ def test_unusable_values_are_refused_by_name(name: str, value: Any, told: str) -
 def test_lists_that_cannot_be_paired() -> None:
     with pytest.raises(SettingsError, match="yaw_deg and pitch_deg: 3 yaw and 2 pitch"):
         parse(yaw_deg=[0.0, 1.0, 2.0], pitch_deg=[0.0, 1.0])
+
+
+def test_number_of_views_is_limited_before_they_are_made() -> None:
+    with pytest.raises(SettingsError, match="yaw_deg and pitch_deg: 1000000000000 views"):
+        parse(yaw_deg=[0.0] * 10**6, pitch_deg=[0.0] * 10**6, grid=True)
 
 
 def test_unknown_names_are_refused() -> None:

@@ -248,3 +248,60 @@ def test_calls_made_before_stopping_are_carried_out(script: Script) -> None:
     freed.result(PATIENCE)
     assert script.done == ["freed"]
     assert worker.stop(PATIENCE)
+
+
+@pytest.mark.parametrize("error", [MemoryError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_no_error_of_a_step_ends_the_thread(
+    worker: Worker[str], script: Script, error: type[BaseException]
+) -> None:
+    def failing() -> Steps[None]:
+        yield None
+        raise error("of a pipeline")
+
+    with pytest.raises((MemoryError, RuntimeError), match="of a pipeline"):
+        worker.submit(failing()).result(PATIENCE)
+    assert worker.submit(script.steps("next")).result(PATIENCE) == "next"
+
+
+def test_an_error_in_tidying_up_after_an_abandoned_set_is_survived(
+    worker: Worker[str], script: Script
+) -> None:
+    paused = threading.Event()
+
+    def untidy() -> Steps[None]:
+        try:
+            while True:
+                paused.set()
+                yield None
+        finally:
+            raise OSError("cannot tidy up")
+
+    running = worker.submit_set(untidy())
+    assert paused.wait(PATIENCE)
+    worker.abandon(NotActiveError("enough"))
+    with pytest.raises(NotActiveError):
+        running.result(PATIENCE)
+    assert worker.submit(script.steps("next")).result(PATIENCE) == "next"
+
+
+def test_a_call_can_be_cancelled_until_it_begins(worker: Worker[str], script: Script) -> None:
+    held = script.hold(worker)
+    assert not held.cancel()
+    waiting = worker.call(lambda: script.done.append("called"))
+    assert waiting.cancel()
+    script.release()
+    held.result(PATIENCE)
+    assert worker.submit(script.steps("next")).result(PATIENCE) == "next"
+    assert "called" not in script.done
+
+
+def test_the_lowest_rate_there_is(worker: Worker[str], script: Script) -> None:
+    worker.limit_rate(5e-324)
+    worker.offer_frame("a")
+    wait_until_idle(worker)
+    worker.offer_frame("b")
+    assert worker.submit(script.steps("request")).result(PATIENCE) == "request"
+    assert worker.pending_frames == 1
+    worker.limit_rate(0.0)
+    wait_until_idle(worker)
+    assert script.done[-3:] == ["b0", "b1", "b2"]
