@@ -169,7 +169,7 @@ def test_side_light_is_matched_across_the_mirror(head: NDArray[np.float64]) -> N
     x, y, z = model.fine.vertices.T
     cheek = model.fine.zones.skin & (np.abs(np.abs(x) - 4.0) < 0.8) & (np.abs(y - 80) < 3) & (z > 9)
     for side, expected in ((1, 2.0), (-1, 0.5)):
-        ratio = np.exp(appearance.mirror_correction[cheek & (side * x > 0)])
+        ratio = np.exp(appearance.second_correction[cheek & (side * x > 0)])
         assert np.median(ratio) == pytest.approx(expected, rel=0.15)
 
 
@@ -178,7 +178,7 @@ def test_the_mouth_shows_only_through_the_lips(head: NDArray[np.float64]) -> Non
     image = np.full((SIZE, SIZE, 3), 150, np.uint8)
     model, appearance = HeadModel.load(), completed(head, image)
     assert appearance.confidence[model.fine.zones.mouth_bag].mean() < 0.1
-    assert appearance.mirror_confidence[model.fine.zones.mouth_bag].max() == 0.0
+    assert appearance.second_confidence[model.fine.zones.mouth_bag].max() == 0.0
 
 
 def test_a_turtleneck_is_not_taken_for_skin(head: NDArray[np.float64]) -> None:

@@ -38,8 +38,9 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         foreground=rng.integers(0, 256, (30, 30, 3), dtype=np.uint8),
         photo_xy=rng.uniform(0, 29, (4, 2)).astype(np.float32),
         confidence=rng.uniform(0, 1, 4).astype(np.float32),
-        mirror_confidence=rng.uniform(0, 1, 4).astype(np.float32),
-        mirror_correction=rng.uniform(-0.5, 0.5, (4, 3)).astype(np.float32),
+        second_xy=rng.uniform(0, 29, (4, 2)).astype(np.float32),
+        second_confidence=rng.uniform(0, 1, 4).astype(np.float32),
+        second_correction=rng.uniform(-0.5, 0.5, (4, 3)).astype(np.float32),
         fill=rng.uniform(3, 5, (4, 3)).astype(np.float32),
         hair=rng.uniform(0, 1, 4).astype(np.float32),
         detail_xy=rng.uniform(0, 15, (4, 2)).astype(np.float32),
@@ -50,7 +51,6 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
     return vertices, topology, appearance
 
 
-MIRROR = np.array([1, 0, 3, 2])
 COVERAGE = np.array([1.0, 0.8, 0.6, 1.0])
 DETAIL = np.random.default_rng(9).integers(0, 256, (16, 16, 2), dtype=np.uint8)
 
@@ -98,19 +98,19 @@ def naive_shading(
                     return w @ values[f]
 
                 own = smoothstep(0.05, 0.6, at(confidence))
-                mirrored = (1 - own) * smoothstep(0.05, 0.6, at(appearance.mirror_confidence))
+                other = (1 - own) * smoothstep(0.05, 0.6, at(appearance.second_confidence))
                 colour = own * sample(at(appearance.photo_xy))
                 colour += (
-                    mirrored
-                    * sample(at(appearance.photo_xy[MIRROR]))
-                    * np.exp(at(appearance.mirror_correction))
+                    other
+                    * sample(at(appearance.second_xy))
+                    * np.exp(at(appearance.second_correction))
                 )
                 hair = at(appearance.hair)
                 on_skin, on_hair, combed = appearance.detail_level
                 noise = sample(at(appearance.detail_xy), deviations)
                 grain = ((1 - hair) * on_skin + hair * on_hair) * noise[0]
                 grain += hair * combed * noise[1]
-                colour += (1 - own - mirrored) * np.exp(at(appearance.fill) + grain)
+                colour += (1 - own - other) * np.exp(at(appearance.fill) + grain)
                 alpha = at(COVERAGE) / n**2
                 image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)
                 image[row // n, column // n, 3] += alpha
@@ -121,9 +121,7 @@ def naive_shading(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shading_agrees_with_ray_casting(seed: int) -> None:
     vertices, topology, appearance = two_triangles(seed)
-    image, _ = HeadShader(topology, MIRROR, COVERAGE).shade(
-        appearance, vertices, CAMERA, SIZE, DETAIL
-    )
+    image, _ = HeadShader(topology, COVERAGE).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
     expected = naive_shading(vertices, topology, appearance)
     np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)
     np.testing.assert_allclose(image[..., :3], expected[..., :3], atol=0.1)
@@ -132,7 +130,7 @@ def test_shading_agrees_with_ray_casting(seed: int) -> None:
 @pytest.mark.parametrize("threads", [2, 3, 7])
 def test_threads_do_not_change_the_picture(threads: int) -> None:
     vertices, topology, appearance = two_triangles(0)
-    shader = HeadShader(topology, MIRROR, COVERAGE)
+    shader = HeadShader(topology, COVERAGE)
     one = shader.shade(appearance, vertices, CAMERA, 61, DETAIL, threads=1)
     several = shader.shade(appearance, vertices, CAMERA, 61, DETAIL, threads=threads)
     np.testing.assert_array_equal(several[0], one[0])
@@ -154,9 +152,7 @@ def test_the_neck_twists_by_each_vertex_s_share() -> None:
 
 def test_silhouettes_are_anti_aliased() -> None:
     vertices, topology, appearance = two_triangles(0)
-    image, _ = HeadShader(topology, MIRROR, np.ones(4)).shade(
-        appearance, vertices, CAMERA, SIZE, DETAIL
-    )
+    image, _ = HeadShader(topology, np.ones(4)).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
     values = np.unique(image[..., 3].round(4))
     assert set(values) <= {0.0, 0.25, 0.5, 0.75, 1.0}
     assert len(values) == 5
@@ -166,7 +162,7 @@ def test_what_is_turned_away_or_transparent_is_not_drawn() -> None:
     vertices, topology, appearance = two_triangles(0)
     away = MeshTopology(topology.faces[:, ::-1], 4)
     for mesh, coverage in ((away, np.ones(4)), (topology, np.zeros(4))):
-        shader = HeadShader(mesh, MIRROR, coverage)
+        shader = HeadShader(mesh, coverage)
         image, seen = shader.shade(appearance, vertices, CAMERA, SIZE, DETAIL)
         assert not image.any()
         assert seen == 0.0
@@ -177,9 +173,7 @@ def test_seen_fraction_counts_the_photo_s_own_pixels(confidence: float, expected
     vertices, topology, appearance = two_triangles(0)
     appearance.confidence[:] = confidence
     appearance.visible[:] = 0.0
-    _, seen = HeadShader(topology, MIRROR, np.ones(4)).shade(
-        appearance, vertices, CAMERA, SIZE, DETAIL
-    )
+    _, seen = HeadShader(topology, np.ones(4)).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
     assert seen == pytest.approx(expected, abs=1e-6)
 
 

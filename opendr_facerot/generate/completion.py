@@ -5,7 +5,7 @@ Everything here is per vertex of the fine head mesh; a view samples the photo it
 
 1. its own pixel in the photo, as far as the photo saw it well (``confidence``);
 2. the pixel of its mirror point, as far as that was seen, matched to this side's light
-   (``mirror_confidence``, ``mirror_correction``);
+   (``second_confidence``, ``second_correction``);
 3. a smooth colour that continues what was seen nearby (``fill``).
 """
 
@@ -132,8 +132,9 @@ def complete(
         foreground=np.clip(foreground, 0, 255).astype(np.uint8),
         photo_xy=photo_xy.astype(np.float32),
         confidence=confidence.astype(np.float32),
-        mirror_confidence=mirror_confidence.astype(np.float32),
-        mirror_correction=correction.astype(np.float32),
+        second_xy=photo_xy[mirror].astype(np.float32),
+        second_confidence=mirror_confidence.astype(np.float32),
+        second_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
         detail_xy=chart_positions(surface.vertices),

@@ -126,7 +126,7 @@ class HeadRotator:
         self._model = HeadModel.load()
         surface = self._model.fine
         coverage = smoothstep(*_FADE, surface.zones.neck_weight)
-        self._shader = HeadShader(surface.topology, surface.mirror, coverage)
+        self._shader = HeadShader(surface.topology, coverage)
         self._compile_kernels()
 
     @property
@@ -199,8 +199,9 @@ class HeadRotator:
             foreground=np.zeros((2, 2, 3), np.uint8),
             photo_xy=np.zeros((count, 2), np.float32),
             confidence=np.zeros(count, np.float32),
-            mirror_confidence=np.zeros(count, np.float32),
-            mirror_correction=np.zeros((count, 3), np.float32),
+            second_xy=np.zeros((count, 2), np.float32),
+            second_confidence=np.zeros(count, np.float32),
+            second_correction=np.zeros((count, 3), np.float32),
             fill=np.zeros((count, 3), np.float32),
             hair=np.zeros(count, np.float32),
             detail_xy=np.zeros((count, 2), np.float32),

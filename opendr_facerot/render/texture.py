@@ -31,7 +31,7 @@ _GRAZING = 0.06  # cosine in the view below which it makes no more difference
 _BLOCK = 1024  # vertices; fewer are not worth a thread
 
 # Columns of the table of attributes.
-_PHOTO, _MIRROR_PHOTO, _OWN, _MIRRORED, _FILL, _CORRECTION, _COVERAGE = 0, 2, 4, 5, 6, 9, 12
+_PHOTO, _SECOND_PHOTO, _OWN, _SECOND, _FILL, _CORRECTION, _COVERAGE = 0, 2, 4, 5, 6, 9, 12
 _HAIR, _DETAIL = 13, 14
 _COLUMNS = 16  # a cache line of float32; a multiple of 8 is interpolated in whole vectors
 
@@ -41,12 +41,14 @@ class VertexAppearance:
     """What a fitted head looks like, ``(V, ...)`` float32 per vertex.
 
     Attributes:
-        foreground: ``(S, S, 3)`` uint8 RGB work image of the person alone, its colours continued
-            beyond its outline.
-        photo_xy: ``(V, 2)`` position in the work image.
+        foreground: ``(H, W, 3)`` uint8 RGB work image of the person alone, its colours continued
+            beyond its outline; those of several photos one below the other.
+        photo_xy: ``(V, 2)`` position in it.
         confidence: ``(V,)`` in [0, 1], how well the photo shows the vertex.
-        mirror_confidence: ``(V,)`` in [0, 1], how well its mirror vertex can stand in.
-        mirror_correction: ``(V, 3)`` natural log of the factor on the mirror vertex's colour.
+        second_xy: ``(V, 2)`` position in ``foreground`` of what can stand in where the photo does
+            not show the vertex: the mirror vertex, or another photo of the same person.
+        second_confidence: ``(V,)`` in [0, 1], how well that can stand in.
+        second_correction: ``(V, 3)`` natural log of the factor on its colour.
         fill: ``(V, 3)`` natural log of the RGB colour, 0..255, where neither is seen.
         hair: ``(V,)`` in [0, 1]: which detail the fill gets, the skin's or the hair's.
         detail_xy: ``(V, 2)`` position on the detail chart.
@@ -59,8 +61,9 @@ class VertexAppearance:
     foreground: NDArray[np.uint8]
     photo_xy: NDArray[np.float32]
     confidence: NDArray[np.float32]
-    mirror_confidence: NDArray[np.float32]
-    mirror_correction: NDArray[np.float32]
+    second_xy: NDArray[np.float32]
+    second_confidence: NDArray[np.float32]
+    second_correction: NDArray[np.float32]
     fill: NDArray[np.float32]
     hair: NDArray[np.float32]
     detail_xy: NDArray[np.float32]
@@ -74,19 +77,12 @@ class HeadShader:
 
     Args:
         topology: The mesh, of V vertices.
-        mirror: ``(V,)`` mirror vertex of each vertex.
         coverage: ``(V,)`` opacity in [0, 1].
     """
 
-    def __init__(
-        self,
-        topology: MeshTopology,
-        mirror: NDArray[np.integer],
-        coverage: NDArray[np.floating],
-    ) -> None:
+    def __init__(self, topology: MeshTopology, coverage: NDArray[np.floating]) -> None:
         self._faces = topology.faces
         self._drawn = topology.faces[coverage[topology.faces].max(axis=1) > 0.0]
-        self._mirror = mirror.astype(np.int32)
         self._coverage = coverage.astype(np.float32)
         corners = topology.faces.ravel()
         # Faces around vertex v, ascending: around[starts[v] : starts[v + 1]].
@@ -180,12 +176,12 @@ class HeadShader:
                 self._faces,
                 self._starts,
                 self._around,
-                self._mirror,
                 self._coverage,
                 appearance.photo_xy,
                 appearance.confidence,
-                appearance.mirror_confidence,
-                appearance.mirror_correction,
+                appearance.second_xy,
+                appearance.second_confidence,
+                appearance.second_correction,
                 appearance.fill,
                 appearance.hair,
                 appearance.detail_xy,
@@ -233,12 +229,12 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
     faces,
     starts,
     around,
-    mirror,
     coverage,
     photo_xy,
     confidence,
-    mirror_confidence,
-    mirror_correction,
+    second_xy,
+    second_confidence,
+    second_correction,
     fill,
     hair,
     detail_xy,
@@ -268,14 +264,13 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
             cosine = _cosine(vertices, faces, starts, around, v)
             ratio = source_cosine[v] / max(cosine, _GRAZING)
             own = max(own, visible[v] * _ramp(_STRETCH_RAMP[0], _STRETCH_RAMP[1], ratio))
-        m = mirror[v]
         table[v, _PHOTO], table[v, _PHOTO + 1] = photo_xy[v, 0], photo_xy[v, 1]
-        table[v, _MIRROR_PHOTO], table[v, _MIRROR_PHOTO + 1] = photo_xy[m, 0], photo_xy[m, 1]
+        table[v, _SECOND_PHOTO], table[v, _SECOND_PHOTO + 1] = second_xy[v, 0], second_xy[v, 1]
         table[v, _OWN] = own
-        table[v, _MIRRORED] = mirror_confidence[v]
+        table[v, _SECOND] = second_confidence[v]
         for c in range(3):
             table[v, _FILL + c] = fill[v, c]
-            table[v, _CORRECTION + c] = mirror_correction[v, c]
+            table[v, _CORRECTION + c] = second_correction[v, c]
         table[v, _COVERAGE] = coverage[v]
         table[v, _HAIR] = hair[v]
         table[v, _DETAIL], table[v, _DETAIL + 1] = detail_xy[v, 0], detail_xy[v, 1]
@@ -335,7 +330,7 @@ def _shade_rows(  # type: ignore[no-untyped-def]
     zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
     share = np.float32(1.0 / (SUPERSAMPLING * SUPERSAMPLING))
     value = np.empty(_COLUMNS, np.float32)
-    seen, mirrored = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    seen, second = np.zeros(3, np.float32), np.zeros(3, np.float32)
     for row in range(image.shape[0]):
         covered_area = own_area = np.float64(0.0)
         for column in range(image.shape[1]):
@@ -354,19 +349,17 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                 for a in range(_COLUMNS):
                     value[a] = w0 * table[i, a] + w1 * table[j, a] + w2 * table[k, a]
                 own = np.float32(_ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_OWN]))
-                other = (one - own) * np.float32(
-                    _ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_MIRRORED])
-                )
+                other = (one - own) * np.float32(_ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_SECOND]))
                 rest = one - own - other
                 colour0 = colour1 = colour2 = zero
                 if own > zero:
                     _bilinear(photo, value[_PHOTO], value[_PHOTO + 1], seen)
                     colour0, colour1, colour2 = own * seen[0], own * seen[1], own * seen[2]
                 if other > zero:
-                    _bilinear(photo, value[_MIRROR_PHOTO], value[_MIRROR_PHOTO + 1], mirrored)
-                    colour0 += other * mirrored[0] * np.exp(value[_CORRECTION])
-                    colour1 += other * mirrored[1] * np.exp(value[_CORRECTION + 1])
-                    colour2 += other * mirrored[2] * np.exp(value[_CORRECTION + 2])
+                    _bilinear(photo, value[_SECOND_PHOTO], value[_SECOND_PHOTO + 1], second)
+                    colour0 += other * second[0] * np.exp(value[_CORRECTION])
+                    colour1 += other * second[1] * np.exp(value[_CORRECTION + 1])
+                    colour2 += other * second[2] * np.exp(value[_CORRECTION + 2])
                 if rest > zero:
                     x_chart, y_chart = value[_DETAIL], value[_DETAIL + 1]
                     grain = _detail(detail, detail_level, x_chart, y_chart, value[_HAIR])
