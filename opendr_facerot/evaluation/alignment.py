@@ -40,8 +40,8 @@ class Correspondence:
 
     turn: NDArray[np.float64]
     roll: float
-    ours: NDArray[np.float64]
-    true: NDArray[np.float64]
+    ours: NDArray[np.floating]
+    true: NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ def figure(photo: NDArray[np.uint8], pictures: Sequence[ViewPictures]) -> NDArra
     rows.append([Tile(blank if rows else photo, "" if rows else "source")])
     rows[-1] += [Tile(p.ours, f"ours, {c}") for p, c in zip(pictures, captions, strict=True)]
     if len(rows) == 2:
-        errors = [Tile(_error(picture), f"error × {_GAIN:g}") for picture in pictures]
+        errors = [Tile(_error(picture), f"{_GAIN:g} x error") for picture in pictures]
         rows.append([Tile(blank, ""), *errors])
     return montage([tile for row in rows for tile in row], len(rows[0]), _TILE)
 

@@ -25,7 +25,7 @@ The JSON file is one object:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import fmean, median
 from typing import Any
@@ -58,6 +58,9 @@ class _Column:
     def text(self, value: float | None) -> str:
         return "–" if value is None else f"{value * self.factor:.{self.decimals}f}"
 
+
+_MIDDLE: Mapping[str, Callable[[list[float]], float]] = {"mean": fmean, "median": median}
+_SPREAD: Mapping[str, Callable[[list[float]], float]] = {**_MIDDLE, "min": min}
 
 _POSED_COLUMNS = (
     _Column("SFace to source", "identity_source"),
@@ -122,8 +125,12 @@ def report_markdown(subjects: Sequence[Subject], *, command: str) -> str:
     parts += _summary(subjects, "posed", "## True views, mean of ±yaw", _POSED_COLUMNS)
     photos = [subject for subject in subjects if subject.kind == "photo" and subject.views]
     if photos:
-        parts += ["## Photos: SFace cosine to the photo", _photo_table(photos, _identity)]
-        parts += ["## Photos: yaw found in the view, degrees", _photo_table(photos, _found_yaw)]
+        parts += [
+            "## Photos: SFace cosine to the photo",
+            _photo_table(photos, lambda score: score.identity_source, 2, _SPREAD),
+            "## Photos: yaw found in the view, degrees",
+            _photo_table(photos, _found_yaw, 0, _MIDDLE),
+        ]
     parts += _summary(subjects, "photo", "## Photos, mean of ±yaw", _PHOTO_COLUMNS)
     parts += _summary(
         subjects, "sequence", "## Sequences: difference from frame to frame", _SEQUENCE_COLUMNS
@@ -266,38 +273,31 @@ def _summary(
     return [title, _table(headings, rows)]
 
 
-def _identity(score: ViewScore) -> tuple[float | None, int]:
-    return score.identity_source, 2
-
-
-def _found_yaw(score: ViewScore) -> tuple[float | None, int]:
-    return None if score.found is None else math.degrees(score.found[0]), 0
+def _found_yaw(score: ViewScore) -> float | None:
+    return None if score.found is None else math.degrees(score.found[0])
 
 
 def _photo_table(
-    photos: Sequence[Subject], number: Callable[[ViewScore], tuple[float | None, int]]
+    photos: Sequence[Subject],
+    number: Callable[[ViewScore], float | None],
+    decimals: int,
+    reductions: Mapping[str, Callable[[list[float]], float]],
 ) -> str:
-    """A row per photo, a column per view, then mean, median, least and count of the columns."""
+    """A row per photo, a column per view, then reductions of the columns and their counts."""
     poses = [(score.yaw, score.pitch) for score in photos[0].views]
-    columns: list[list[float | None]] = [[] for _ in poses]
-    decimals = 2
-    for photo in photos:
-        for column, score in zip(columns, photo.views, strict=True):
-            value, decimals = number(score)
-            column.append(value)
+    columns = [[number(photo.views[k]) for photo in photos] for k in range(len(poses))]
+    found = [[value for value in column if value is not None] for column in columns]
 
     def cell(value: float | None) -> str:
-        return "–" if value is None else f"{value:.{decimals}f}"
+        return "–" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
 
     rows = [
-        [photo.name, *(cell(column[k]) for column in columns)] for k, photo in enumerate(photos)
+        [photo.name, _angles(photo.angles and photo.angles[:2]), *map(cell, values)]
+        for photo, *values in zip(photos, *columns, strict=True)
     ]
-    found = [[value for value in column if value is not None] for column in columns]
-    for name, reduce in (("mean", fmean), ("median", median), ("min", min)):
-        rows.append([f"**{name}**", *(cell(reduce(v) if v else None) for v in found)])
-    rows.append(["**n**", *(str(len(values)) for values in found)])
+    for name, reduce in reductions.items():
+        rows.append([f"**{name}**", "", *(cell(reduce(v) if v else None) for v in found)])
+    rows.append(["**n**", "", *(str(len(values)) for values in found)])
     level = all(pitch == 0.0 for _, pitch in poses)
-    headings = [
-        f"{math.degrees(yaw):+.0f}°" if level else _angles((yaw, pitch)) for yaw, pitch in poses
-    ]
-    return _table(["photo", *headings], rows)
+    headings = [f"{_degrees(yaw):+g}°" if level else _angles((yaw, pitch)) for yaw, pitch in poses]
+    return _table(["photo", "yaw / pitch in it", *headings], rows)

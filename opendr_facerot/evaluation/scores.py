@@ -77,7 +77,7 @@ class ViewPictures:
     mask: NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Subject:
     """All that is known of one photo, posed folder or sequence.
 
