@@ -147,23 +147,19 @@ def test_the_head_pipeline_finds_back_the_views_it_was_shown(
         assert score.misalignment < 4.0
 
 
-def test_a_photo_keeps_its_person_and_its_background(rotator: HeadRotator) -> None:
-    evaluation = Evaluation(rotator, yaws=[math.radians(yaw) for yaw in (-45, -30, 0, 30, 45)])
+def test_a_photo_is_scored_the_same_twice_and_keeps_its_person_and_background(
+    rotator: HeadRotator,
+) -> None:
+    evaluation = Evaluation(rotator, yaws=[math.radians(yaw) for yaw in (-30, 0, 30)])
     first, second = ([result.subject for result in evaluation.run([PHOTO])] for _ in range(2))
-    assert first == second, "not deterministic"
+    assert first == second
     (subject,) = first
-    cosines = [score.identity_source for score in subject.views]
-    assert all(
-        cosine is not None and cosine > least
-        for cosine, least in zip(cosines, (0.65, 0.76, 0.92, 0.76, 0.65), strict=True)
-    ), cosines
-    for score in subject.views:
+    for score, least in zip(subject.views, (0.76, 0.92, 0.76), strict=True):
         assert score.failure is None
+        assert score.identity_source is not None
+        assert score.identity_source > least
         assert score.leak is not None
         assert score.leak < 0.02
-        assert score.asked is not None
-        assert score.found is not None
-        assert score.found[0] == pytest.approx(score.asked[0], abs=math.radians(13))
 
 
 def test_flicker_is_the_change_of_the_view_beside_that_of_the_face(

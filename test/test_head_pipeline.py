@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,10 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 import opendr_facerot as facerot
-from benchmarks.evaluate_head import Evaluator
+from opendr_facerot.evaluation.pose import FaceObserver
+from opendr_facerot.evaluation.runner import Evaluation
 from opendr_facerot.pipelines.head import HeadRotator
 from opendr_facerot.views import View, view_grid
 
+PHOTO = Path(__file__).parent / "data" / "astronaut.png"
 YAWS_DEG = tuple(range(-60, 61, 15))
 
 
@@ -131,20 +134,19 @@ def test_no_background_lands_on_the_head(
             assert spill < 0.004, f"{spill:.2%} green at yaw {math.degrees(view.yaw):.0f}"
 
 
-def test_identity_and_pose_survive_the_turn(
-    rotator: HeadRotator, astronaut: NDArray[np.uint8]
-) -> None:
-    scores = Evaluator().scores(rotator, astronaut, [math.radians(y) for y in YAWS_DEG])
-    for score in scores:
+def test_identity_and_pose_survive_the_turn(rotator: HeadRotator) -> None:
+    evaluation = Evaluation(rotator, yaws=[math.radians(y) for y in YAWS_DEG])
+    (result,) = evaluation.run([PHOTO])
+    for score in result.subject.views:
         yaw = round(math.degrees(score.yaw))
-        assert score.similarity is not None
-        assert score.found_yaw is not None
+        assert score.identity_source is not None
+        assert score.found is not None
         floor = {0: 0.95, 15: 0.88, 30: 0.75, 45: 0.60, 60: 0.45}[abs(yaw)]
-        assert score.similarity >= floor, f"SFace {score.similarity:.3f} at yaw {yaw}"
+        assert score.identity_source >= floor, f"SFace {score.identity_source:.3f} at yaw {yaw}"
         # The landmark net reads this smiling face's larger yaws short, one side more than the
         # other; a neutral face comes out within 2 degrees.
         reach = {0: 3.0, 15: 4.0, 30: 8.0, 45: 12.0}.get(abs(yaw), 90.0)
-        assert abs(math.degrees(score.found_yaw) - yaw) < reach
+        assert abs(math.degrees(score.found[0]) - yaw) < reach
 
 
 @pytest.mark.parametrize("size", [64, 200, 1024])
@@ -174,15 +176,15 @@ def test_a_colour_background_is_that_colour(
 def test_pitch_up_and_down_move_the_nose(
     rotator: HeadRotator, astronaut_face: facerot.FittedFace
 ) -> None:
-    evaluator = Evaluator()
+    observer = FaceObserver()
     heights = []
     for view in rotator.render(astronaut_face, view_grid(pitch=(-20, 20), degrees=True)):
-        face = evaluator.face(view.image)
-        assert face is not None
+        found = observer.observe(view.image)
+        assert found is not None
         eyes, nose, mouth = (
-            face.landmarks5[:2, 1].mean(),
-            face.landmarks5[2, 1],
-            face.landmarks5[3:, 1].mean(),
+            found.face.landmarks5[:2, 1].mean(),
+            found.face.landmarks5[2, 1],
+            found.face.landmarks5[3:, 1].mean(),
         )
         heights.append((nose - eyes) / (mouth - eyes))  # fmt: skip
     assert heights[1] - heights[0] > 0.07  # looking down, the nose tip nears the mouth
