@@ -61,9 +61,9 @@ class SquaresRotator:
             yaw = face.yaw if view.yaw is None else view.yaw
             pitch = face.pitch if view.pitch is None else view.pitch
             size = self.settings.output_size
-            image = np.full((size, size, 3), view_colour(yaw, pitch), np.uint8)
-            if face.state.is_bad:
-                image = image[..., 0]
+            shape = (size, size) if face.state.is_bad else (size, size, 3)
+            colour = 0 if face.state.is_bad else view_colour(yaw, pitch)
+            image = np.full(shape, colour, np.uint8)
             yield RotatedFace(view, yaw, pitch, 0.0, 0.5, image)
 
     def close(self) -> None:
