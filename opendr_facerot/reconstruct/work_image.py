@@ -16,7 +16,8 @@ FACE_HEIGHT = 300.0
 _SIDE = 3.1  # face heights: hair, neck and shoulders fit in
 _CENTRE_Y = 0.47  # of the side: where the middle of the face lies
 _LARGEST_UPSCALE = 2.5
-_FOREHEAD, _CHIN = 10, 152
+FOREHEAD, CHIN = 10, 152
+"""Landmarks of the attention mesh that the face height is measured between."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class WorkImage:
     @property
     def centre(self) -> NDArray[np.float64]:
         """``(2,)`` work pixels: the middle of the face."""
-        return (self.landmarks[_FOREHEAD, :2] + self.landmarks[_CHIN, :2]) / 2.0
+        return (self.landmarks[FOREHEAD, :2] + self.landmarks[CHIN, :2]) / 2.0
 
     def along_face(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Face coordinates of every pixel, in face heights.
@@ -53,7 +54,7 @@ class WorkImage:
             ``height`` ``(S, S)`` float32, 0 at the chin and 1 at the top of the forehead, measured
             along the face's own axis; ``lateral`` ``(S, S)`` float32 >= 0, the distance from it.
         """
-        top, chin = self.landmarks[_FOREHEAD, :2], self.landmarks[_CHIN, :2]
+        top, chin = self.landmarks[FOREHEAD, :2], self.landmarks[CHIN, :2]
         axis = (top - chin) / self.face_height
         side = np.arange(len(self.image), dtype=np.float32)
         dx, dy = side[None, :] - chin[0], side[:, None] - chin[1]
@@ -73,7 +74,7 @@ def cut_work_image(
         intrinsics: Camera of the photo.
     """
     points = np.asarray(landmarks, np.float64)
-    top, chin = points[_FOREHEAD, :2], points[_CHIN, :2]
+    top, chin = points[FOREHEAD, :2], points[CHIN, :2]
     height = float(np.linalg.norm(top - chin))
     scale = min(FACE_HEIGHT / height, _LARGEST_UPSCALE)
     side = round(_SIDE * height * scale)

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from opendr_facerot.filters import blur, disc, pull_push, smoothstep
 from opendr_facerot.reconstruct.appearance import Appearance
-from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.reconstruct.work_image import CHIN, WorkImage
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.kernels import inlined, kernel
 
 _CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the chin is clothing
+_NECK_SIDE = (0.2, 0.26)  # face heights from the face's axis where the neck ends
+_SHOULDER_HEIGHT = 0.4  # face heights above the chin that shoulders reach at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ def make_plate(
 
     cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
     cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
-    body = np.maximum(smoothstep(0.06, -0.03, height), _shoulders(height, lateral, cloth))
+    body = np.maximum(smoothstep(0.06, -0.03, height), _shoulders(work, matte, appearance, head, lateral))
     body = (body * standing).astype(np.float32)
     body *= _connected_to_bottom(body, head, height)
 
@@ -239,12 +241,25 @@ def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.
 
 
 def _shoulders(
-    height: NDArray[np.float32], lateral: NDArray[np.float32], cloth: NDArray[np.float32]
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    appearance: Appearance,
+    head: NDArray[np.bool_],
+    lateral: NDArray[np.float32],
 ) -> NDArray[np.floating]:
-    """Weight of the body above the chin's level: beside the neck, more so where it is clothed."""
-    beside = smoothstep(0.25, 0.12, height) * smoothstep(0.42, 0.5, lateral)
-    clothed = cloth * smoothstep(0.3, 0.2, height) * smoothstep(0.33, 0.42, lateral)
-    return np.maximum(beside, clothed)
+    """Weight of the body above the chin's level: clothing that stands beside the neck.
+
+    It ends there, while hair that falls beside the neck goes on higher up.
+    """
+    chin = int(np.clip(work.landmarks[CHIN, 1], 1, len(matte) - 1))
+    person = (matte[:chin] > 0.5) & ~head[:chin]
+    from_chin = np.cumprod(person[::-1], axis=0, dtype=np.uint8)  # unbroken from there upwards
+    ends = (from_chin.sum(0) < _SHOULDER_HEIGHT * work.face_height).astype(np.uint8)
+    ends = cv2.erode(ends[None], np.ones((1, 2 * round(0.03 * work.face_height) + 1)))
+    beside = np.ones(matte.shape, np.float32)
+    beside[:chin] = from_chin[::-1] * ends
+    clothed = smoothstep(5.0, _CLOTH_DISTANCE, appearance.skin_distance)
+    return blur(beside, 0.004 * work.face_height) * smoothstep(*_NECK_SIDE, lateral) * clothed
 
 
 def _connected_to_bottom(
