@@ -23,6 +23,9 @@ _INPUT = 192
 _CROP_PER_BOX = 1.5  # sides of the crop and of the box around the face
 _PASSES = 3  # the first starts from the detector's box, the others from the landmarks before
 _MAX_SUPERSAMPLING = 6
+_LOST_TRACK = 0.15  # of its crop's side that a face may have moved and still be well inside it
+MESH_CONFIDENCE = 0.5
+"""Below this confidence the net says that there is no face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,28 @@ class AttentionMesh:
             crop = _crop_around(mesh.points)
         return mesh
 
+    def follow(self, image: NDArray[np.uint8], previous: NDArray[np.floating]) -> MeshLandmarks:
+        """Find the mesh of a face again, in the next frame of a stream.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+            previous: ``(478, 3)`` points in the frame before.
+
+        Raises:
+            ImageError: The image has the wrong shape, type or size.
+        """
+        check_image(image)
+        crop = _crop_around(previous)
+        for _ in range(_PASSES):
+            mesh = self._in_crop(image, crop)
+            around = _crop_around(mesh.points)
+            middle = np.full(2, _INPUT / 2)
+            moved = float(np.linalg.norm(around.apply(middle) - crop.apply(middle)))
+            if moved < _LOST_TRACK * _INPUT * crop.scale:
+                break
+            crop = around
+        return mesh
+
     def _in_crop(self, image: NDArray[np.uint8], crop: SimilarityTransform) -> MeshLandmarks:
         pixels = _resample(image, crop).astype(np.float32) / 255.0
         outputs = self._session.run(None, {"image": pixels.transpose(2, 0, 1)[None]})
@@ -120,7 +145,7 @@ def _upright_crop(roll: float, centre: NDArray[np.floating], side: float) -> Sim
     return SimilarityTransform(scale, rotation, centre - scale * rotation @ middle)
 
 
-def _crop_around(points: NDArray[np.float32]) -> SimilarityTransform:
+def _crop_around(points: NDArray[np.floating]) -> SimilarityTransform:
     """The crop for landmarks ``(478, 3)`` that are already known."""
     face = points[: topology.FACE_POINT_COUNT, :2].astype(np.float64)
     roll = _direction(face[topology.RIGHT_EYE_OUTER], face[topology.LEFT_EYE_OUTER])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.detect.attention_mesh import AttentionMesh
+from opendr_facerot.detect.attention_mesh import (
+    MESH_CONFIDENCE,
+    AttentionMesh,
+    MeshLandmarks,
+)
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, NoFaceError
@@ -19,6 +22,7 @@ from opendr_facerot.generate.completion import complete, extend_foreground, inte
 from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
+from opendr_facerot.pipelines.head_state import HeadState, PhotoScenery
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import find_hair
 from opendr_facerot.reconstruct.head_fit import fit_head
@@ -26,80 +30,25 @@ from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
 from opendr_facerot.render.compose import (
-    Plate,
     lay_over,
     make_plate,
     over_colour,
     over_plate,
-    place,
     straight_alpha,
 )
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import view_fragments
-from opendr_facerot.render.texture import SUPERSAMPLING, HeadShader, VertexAppearance
+from opendr_facerot.render.texture import HeadShader, VertexAppearance
 from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
-_VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
-_FACE_HEIGHT = 17.5  # centimetres of the template from landmark 10 to the chin
-_MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
 _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
 """Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
 _FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
-
-
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """What does not change between the views of one face and size."""
-
-    size: int
-    camera: Intrinsics
-    detail: NDArray[np.uint8]
-    behind: NDArray[np.uint8]
-    collar: NDArray[np.uint8]
-    person: NDArray[np.uint8]
-    hair: NDArray[np.uint8]
-
-
-@dataclass(eq=False)
-class _HeadState:
-    """All that a view of one face needs.
-
-    Attributes:
-        vertices: ``(V, 3)`` head as in the photo, camera space.
-        rotation: ``(3, 3)`` of the head in the photo, template to camera axes.
-        seen_from: ``(3, 3)`` rotation of the ray to the head; see :func:`geometry.look_at`.
-        pivot: ``(3,)`` point that the head turns about, camera space.
-    """
-
-    work: WorkImage
-    vertices: NDArray[np.floating]
-    rotation: NDArray[np.floating]
-    seen_from: NDArray[np.floating]
-    pivot: NDArray[np.floating]
-    appearance: VertexAppearance
-    plate: Plate
-    _frame: _Frame | None = None
-
-    def frame(self, size: int) -> _Frame:
-        """The frame of the latest size asked for; views come one by one and seldom change it."""
-        frame = self._frame
-        if frame is None or frame.size != size:
-            scale = size / (_VIEW_SIDE * self.work.face_height)
-            offset = (size - 1) / 2 - scale * self.work.centre
-            layers = (self.plate.behind, self.plate.collar, self.plate.person, self.plate.hair)
-            frame = _Frame(
-                size,
-                self.work.intrinsics.scaled(scale, *offset),
-                detail_chart(size * SUPERSAMPLING / (_VIEW_SIDE * _FACE_HEIGHT)),
-                *(place(layer, scale, offset, size) for layer in layers),
-            )
-            self._frame = frame
-        return frame
 
 
 class HeadRotator:
@@ -163,9 +112,9 @@ class HeadRotator:
 
     def render(self, face: FittedFace, views: Iterable[View]) -> Iterator[RotatedFace]:
         """Render a fitted face from each view; see :meth:`FaceRotator.render`."""
-        state: _HeadState = face.state
+        state: HeadState = face.state
         size, background = self.settings.output_size, self.settings.background
-        frame = state.frame(size)
+        frame = state.scenery.frame(size)
         for view in views:
             yaw, pitch, roll = _applied_angles(face, view)
             turn = _turn_vector(state, yaw, pitch, roll)
@@ -227,11 +176,22 @@ class HeadRotator:
     ) -> FittedFace | None:
         """Reconstruct one detected face; None if a closer look finds none."""
         clock = Stopwatch(seconds)
-        model = self._model
         with clock("landmarks"):
             mesh = self._mesh.landmarks(image, face)
-        if mesh.confidence < _MESH_CONFIDENCE:
+        if mesh.confidence < MESH_CONFIDENCE:
             return None
+        return self._reconstruct(image, face, mesh, intrinsics, clock)
+
+    def _reconstruct(
+        self,
+        image: NDArray[np.uint8],
+        face: Face,
+        mesh: MeshLandmarks,
+        intrinsics: Intrinsics,
+        clock: Stopwatch,
+    ) -> FittedFace:
+        """Reconstruct one face whose landmarks are known."""
+        model = self._model
         with clock("fit"):
             fit = fit_head(model, mesh.points, intrinsics)
             vertices = model.refine(fit.vertices)
@@ -263,7 +223,7 @@ class HeadRotator:
             roll=roll,
             flags=_flags(work, yaw, pitch),
             timings=clock.seconds,
-            state=_HeadState(work, vertices, fit.rotation, fit.seen_from, pivot, appearance, plate),
+            state=HeadState(fit, vertices, pivot, appearance, PhotoScenery(work, plate)),
         )
 
     def _head_mask(self, vertices: NDArray[np.floating], work: WorkImage) -> NDArray[np.bool_]:
@@ -274,10 +234,10 @@ class HeadRotator:
         return np.asarray(fragments.face_index >= 0)
 
 
-def _turn_vector(state: _HeadState, yaw: float, pitch: float, roll: float) -> NDArray[np.floating]:
+def _turn_vector(state: HeadState, yaw: float, pitch: float, roll: float) -> NDArray[np.floating]:
     """Rotation vector ``(3,)``, camera space, from the photo's pose to the given angles."""
-    wanted = state.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
-    return np.asarray(cv2.Rodrigues(wanted @ state.rotation.T)[0].ravel())
+    wanted = state.fit.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
+    return np.asarray(cv2.Rodrigues(wanted @ state.fit.rotation.T)[0].ravel())
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:
