@@ -25,7 +25,8 @@ def test_warp_is_smoothed_interpolation_with_radial_basis_functions(model: HeadM
         kernel="linear",
         smoothing=1.0,
     )
-    np.testing.assert_allclose(model.warp(displacements), interpolator(model.mean), atol=1e-9)
+    # In float32, for displacements of about 1 cm.
+    np.testing.assert_allclose(model.warp(displacements), interpolator(model.mean), atol=1e-3)
 
 
 def test_warp_moves_the_face_and_not_the_back_of_the_head(model: HeadModel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import onnxruntime as ort
 
 from opendr_facerot.assets import asset_path
@@ -21,6 +23,7 @@ def inference_session(asset_name: str, threads: int) -> ort.InferenceSession:
         WeightsError: The file is missing or is not a readable ONNX model.
     """
     path = asset_path(asset_name)
+    _share_memory()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
@@ -28,9 +31,25 @@ def inference_session(asset_name: str, threads: int) -> ort.InferenceSession:
     options.log_severity_level = _ERROR
     # Idle workers that spin for the next run would take the cores from everything else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes have no public common base
         raise WeightsError(
             f"{path} cannot be loaded as an ONNX model ({error}): install the package again"
         ) from error
+
+
+@cache
+def _share_memory() -> None:
+    """Let all sessions of the process take their working memory from one pool, as it is needed.
+
+    The nets run one after the other; pools of their own would each keep their largest size.
+    """
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    as_requested = 1
+    ort.create_and_register_allocator(
+        memory, ort.OrtArenaCfg({"arena_extend_strategy": as_requested})
+    )

@@ -88,11 +88,11 @@ class LandmarkWarp:
 
     Attributes:
         solution: ``(k + 1, 468)`` weights of k functions and the constant, per displacement.
-        basis: ``(n, k + 1)`` the functions at each vertex.
+        basis: ``(n, k + 1)`` float32, the functions at each vertex.
     """
 
     solution: NDArray[np.floating]
-    basis: NDArray[np.floating]
+    basis: NDArray[np.float32]
 
     def __call__(self, displacements: NDArray[np.floating]) -> NDArray[np.floating]:
         """Smooth ``(n, 3)`` displacement of the mesh that vanishes at the back of the head.
@@ -100,7 +100,7 @@ class LandmarkWarp:
         Args:
             displacements: ``(468, 3)``, of each point of the attention mesh.
         """
-        return np.asarray(self.basis @ (self.solution @ displacements))
+        return np.asarray(self.basis @ (self.solution @ displacements).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,15 +246,18 @@ def _landmark_warp(
     system[:count, :count] = np.eye(count) - _distances(centres, centres)  # smoothed by 1
     system[count, count] = 0.0
     solution = np.linalg.solve(system, np.eye(count + 1)[:, : len(points)])
-    basis = np.ones((len(vertices), count + 1))
-    np.negative(_distances(vertices, centres), out=basis[:, :count])
+    basis = np.ones((len(vertices), count + 1), np.float32)
+    near = _distances(vertices.astype(np.float32), centres.astype(np.float32))
+    np.negative(near, out=basis[:, :count])
     return LandmarkWarp(solution, basis)
 
 
 def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
     """``(N, M)`` between ``(N, 3)`` and ``(M, 3)`` points."""
-    squares = sum((np.subtract.outer(p, q) ** 2 for p, q in zip(a.T, b.T, strict=True)), start=0.0)
-    return np.asarray(np.sqrt(squares))
+    squares = np.zeros((len(a), len(b)), a.dtype)
+    for p, q in zip(a.T, b.T, strict=True):
+        squares += np.subtract.outer(p, q) ** 2
+    return np.sqrt(squares, out=squares)
 
 
 def _zones(
