@@ -4,12 +4,14 @@ Everything here is per vertex of the fine head mesh; a view samples the photo it
 :mod:`opendr_facerot.render.texture`). A surface point takes its colour from
 
 1. its own pixel in the photo, as far as the photo saw it well (``confidence``);
-2. the pixel of its mirror point, as far as that was seen, matched to this side's light
-   (``second_confidence``, ``second_correction``);
+2. the pixel of what stands in for it, its mirror point or the same point in another photo, as far
+   as that was seen, matched to this side's light (``second_confidence``, ``second_correction``);
 3. a smooth colour that continues what was seen nearby (``fill``).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -53,6 +55,53 @@ def extend_foreground(work: WorkImage, interior: NDArray[np.bool_]) -> NDArray[n
     return pull_push(work.image.astype(np.float32), soft)
 
 
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What one photo shows of each of a head's V fine vertices.
+
+    Attributes:
+        xy: ``(V, 2)`` position in the work image.
+        normals: ``(V, 3)`` unit normals, camera space.
+        cosine: ``(V,)`` to the camera.
+        confidence: ``(V,)`` in [0, 1], how well the photo shows the vertex.
+        visible: ``(V,)`` in [0, 1], in the photo at all, however grazing.
+        colour: ``(V, 3)`` natural log of the RGB colour, 0..255, low frequencies only.
+        hair: ``(V,)`` probability of hair.
+        skin_like: ``(V,)`` 0 where the photo shows clothing or loose hair on top of the skin.
+        deep_inside: ``(V,)`` 0 at the rim of the person, where hair is mixed with background.
+    """
+
+    xy: NDArray[np.floating]
+    normals: NDArray[np.floating]
+    cosine: NDArray[np.floating]
+    confidence: NDArray[np.floating]
+    visible: NDArray[np.floating]
+    colour: NDArray[np.floating]
+    hair: NDArray[np.floating]
+    skin_like: NDArray[np.floating]
+    deep_inside: NDArray[np.floating]
+
+    def take(self, vertices: NDArray[np.integer] | slice) -> Observation:
+        """The observation whose row k is this one's row ``vertices[k]``."""
+        return Observation(*(getattr(self, f.name)[vertices] for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class StandIn:
+    """What is shown in place of each vertex where the photo does not show it.
+
+    Attributes:
+        vertex: ``(V,)`` the vertex that it is: the same one or its mirror vertex.
+        seen: Row v is what a photo shows of ``vertex[v]``; its confidence is how well that can
+            stand in for v.
+        advantage: ``(V,)`` cosine by which it is seen better than v itself.
+    """
+
+    vertex: NDArray[np.integer]
+    seen: Observation
+    advantage: NDArray[np.floating]
+
+
 def complete(
     model: HeadModel,
     vertices: NDArray[np.floating],
@@ -75,7 +124,30 @@ def complete(
         appearance: Skin and hair of the work image.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
     """
-    surface, zones, mirror = model.fine, model.fine.zones, model.fine.mirror
+    seen = observe(model, vertices, work, matte, foreground, appearance, hair_zone)
+    stand_in = mirrored(model, seen, seen, hair_zone)
+    return complete_observed(
+        model,
+        seen,
+        stand_in,
+        hair_zone,
+        foreground=np.clip(foreground, 0, 255).astype(np.uint8),
+        detail_level=measure_detail(work, foreground, interior, appearance),
+        has_hair=appearance.has_hair,
+    )
+
+
+def observe(
+    model: HeadModel,
+    vertices: NDArray[np.floating],
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    foreground: NDArray[np.float32],
+    appearance: Appearance,
+    hair_zone: NDArray[np.bool_],
+) -> Observation:
+    """What the photo shows of every vertex; the arguments are those of :func:`complete`."""
+    surface, mirror = model.fine, model.fine.mirror
     photo_xy = work.intrinsics.project(vertices)
     normals = surface.topology.vertex_normals(vertices)
     cosine = facing(normals, vertices)
@@ -94,53 +166,98 @@ def complete(
     rim = smoothstep(*_RIM_CONTRAST, np.abs(brighter)) * smoothstep(*_RIM_COSINE, cosine)
     seen *= 1.0 - rim * smoothstep(0.2, 0.6, seen[mirror])
     openings = _openings(surface, normals, photo_xy, work)
-    confidence = np.where(openings >= 0.0, openings, seen)
-    visible = np.where(openings >= 0.0, openings, visible)
+    return Observation(
+        xy=photo_xy,
+        normals=normals,
+        cosine=cosine,
+        confidence=np.where(openings >= 0.0, openings, seen),
+        visible=np.where(openings >= 0.0, openings, visible),
+        colour=seen_colour,
+        hair=hair_seen,
+        skin_like=_skin_like(surface, photo_xy, appearance),
+        deep_inside=_deep_inside(work, matte, photo_xy),
+    )
 
-    outer = zones.skin & ~zones.mouth_bag
-    mirror_confidence = confidence[mirror] * outer
+
+def mirrored(
+    model: HeadModel, seen: Observation, photo: Observation, hair_zone: NDArray[np.bool_]
+) -> StandIn:
+    """The mirror vertices as a photo shows them.
+
+    Args:
+        model: The head model.
+        seen: What is shown of the vertices themselves.
+        photo: What shows the mirror vertices: the same photo, or another one.
+        hair_zone: ``(V,)`` bool, where hair grows or hangs.
+    """
+    zones, mirror = model.fine.zones, model.fine.mirror
+    other = photo.take(mirror)
+    confidence = other.confidence * (zones.skin & ~zones.mouth_bag)
     # A strand of hair that hangs over one cheek is not mirrored onto the other.
-    strand = smoothstep(0.25, 0.6, hair_seen[mirror]) * (1.0 - smoothstep(0.3, 0.6, hair_seen))
-    mirror_confidence *= np.where(hair_zone, 1.0, 1.0 - strand)
-    better = smoothstep(0.2, 0.5, cosine[mirror] - cosine) * mirror_confidence
-    confidence = confidence * (1.0 - 0.8 * better * outer)
+    strand = smoothstep(0.25, 0.6, other.hair) * (1.0 - smoothstep(0.3, 0.6, seen.hair))
+    confidence *= np.where(hair_zone, 1.0, 1.0 - strand)
+    other = replace(other, confidence=confidence)
+    return StandIn(mirror, other, other.cosine - seen.cosine)
+
+
+def complete_observed(
+    model: HeadModel,
+    seen: Observation,
+    stand_in: StandIn,
+    hair_zone: NDArray[np.bool_],
+    *,
+    foreground: NDArray[np.uint8],
+    detail_level: NDArray[np.float32],
+    has_hair: bool,
+) -> VertexAppearance:
+    """Decide for every vertex what it looks like from what photos show of it.
+
+    Args:
+        model: The head model.
+        seen: What the photo shows.
+        stand_in: What stands in where it does not.
+        hair_zone: ``(V,)`` bool, where hair grows or hangs.
+        foreground: ``(H, W, 3)`` uint8 RGB image that the positions of both lie in.
+        detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
+        has_hair: There is hair on the head.
+    """
+    surface, other = model.fine, stand_in.seen
+    better = smoothstep(0.2, 0.5, stand_in.advantage) * other.confidence
+    confidence = seen.confidence * (1.0 - 0.8 * better)
 
     # Hair and colours vary slowly: they are solved for on the coarse mesh.
     n = len(model.coarse.vertices)
+    coarse, coarse_other = seen.take(slice(n)), other.take(slice(n))
     hair = _hair_label(
-        model.coarse,
-        confidence[:n],
-        mirror_confidence[:n],
-        hair_seen[:n],
-        hair_zone[:n],
-        appearance.has_hair,
+        model.coarse, confidence[:n], coarse.hair, coarse_other, hair_zone[:n], has_hair
     )
-    shading = _shading(surface, seen_colour, confidence, model.subdivide(hair), normals)[:, None]
+    shading = _shading(surface, seen.colour, confidence, model.subdivide(hair), seen.normals)
+    shading = shading[:, None]
+    second_shading = shading[stand_in.vertex]
     difference, albedo = _albedo(
         model.coarse,
-        (seen_colour - shading)[:n],
+        replace(coarse, colour=coarse.colour - shading[:n]),
+        replace(coarse_other, colour=coarse_other.colour - second_shading[:n]),
         confidence[:n],
-        mirror_confidence[:n],
         hair,
-        _skin_like(model.coarse, photo_xy[:n], appearance),
-        _deep_inside(work, matte, photo_xy[:n]),
+        hair[stand_in.vertex[:n]],
     )
-    correction = model.subdivide(difference) + shading - shading[mirror]
+    correction = model.subdivide(difference) + shading - second_shading
     correction = np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
     fill = model.subdivide(albedo) + shading
     return VertexAppearance(
-        foreground=np.clip(foreground, 0, 255).astype(np.uint8),
-        photo_xy=photo_xy.astype(np.float32),
+        foreground=foreground,
+        photo_xy=seen.xy.astype(np.float32),
         confidence=confidence.astype(np.float32),
-        second_xy=photo_xy[mirror].astype(np.float32),
-        second_confidence=mirror_confidence.astype(np.float32),
+        second_xy=other.xy.astype(np.float32),
+        second_confidence=other.confidence.astype(np.float32),
         second_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
         detail_xy=chart_positions(surface.vertices),
-        detail_level=measure_detail(work, foreground, interior, appearance),
-        source_cosine=cosine.astype(np.float32),
-        visible=visible.astype(np.float32),
+        detail_level=detail_level,
+        source_cosine=seen.cosine.astype(np.float32),
+        visible=seen.visible.astype(np.float32),
     )
 
 
@@ -214,8 +331,8 @@ def _openings(
 def _hair_label(
     surface: HeadSurface,
     confidence: NDArray[np.floating],
-    mirror_confidence: NDArray[np.floating],
-    hair_seen: NDArray[np.float32],
+    hair_seen: NDArray[np.floating],
+    other: Observation,
     hair_zone: NDArray[np.bool_],
     has_hair: bool,
 ) -> NDArray[np.floating]:
@@ -228,10 +345,10 @@ def _hair_label(
         near = topology.neighbour_mean(near)
     zone = zones.skin & (near > 0.06) & ((surface.vertices[:, 1] > 79.0) | hair_zone)
     zone &= ~zones.ear | hair_zone
-    own, mirrored = hair_seen * zone, (hair_seen * zone)[surface.mirror]
     prior, prior_weight = hair_zone.astype(np.float64), 0.08
-    weight = confidence + 0.3 * mirror_confidence + prior_weight
-    data = confidence * own + 0.3 * mirror_confidence * mirrored + prior_weight * prior
+    weight = confidence + 0.3 * other.confidence + prior_weight
+    data = confidence * hair_seen * zone + prior_weight * prior
+    data += 0.3 * other.confidence * other.hair * zone
     label = topology.smooth_field(data / weight, weight, 0.25)
     label = 0.5 * label + 0.5 * topology.neighbour_mean(label)
     return smoothstep(0.12, 0.75, label) * zones.skin
@@ -239,40 +356,37 @@ def _hair_label(
 
 def _albedo(
     surface: HeadSurface,
-    seen: NDArray[np.floating],
+    seen: Observation,
+    other: Observation,
     confidence: NDArray[np.floating],
-    mirror_confidence: NDArray[np.floating],
     hair: NDArray[np.floating],
-    skin_like: NDArray[np.floating],
-    deep_inside: NDArray[np.floating],
+    other_hair: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colour without shading of each vertex, natural log.
 
     Args:
         surface: The coarse surface.
-        seen: ``(V, 3)`` log albedo of the photo at each vertex, low frequencies only.
-        confidence: ``(V,)`` in [0, 1].
-        mirror_confidence: ``(V,)`` in [0, 1].
+        seen: What the photo shows; its colours are free of shading.
+        other: What stands in for it, likewise.
+        confidence: ``(V,)`` in [0, 1], that of ``seen`` less where ``other`` is better.
         hair: ``(V,)`` in [0, 1].
-        skin_like: ``(V,)`` 0 where the photo shows clothing or loose hair on top of the skin.
-        deep_inside: ``(V,)`` 0 at the rim of the person, where hair is mixed with background.
+        other_hair: ``(V,)`` in [0, 1], on the vertices that stand in.
 
     Returns:
-        ``difference`` ``(V, 3)`` between each vertex and its mirror vertex, continued from where
-        both are seen; ``albedo`` ``(V, 3)``, continued from where either is seen.
+        ``difference`` ``(V, 3)`` between each vertex and what stands in for it, continued from
+        where both are seen; ``albedo`` ``(V, 3)``, continued from where either is seen.
     """
-    topology, mirror, zones = surface.topology, surface.mirror, surface.zones
+    topology, zones = surface.topology, surface.zones
     i, j = topology.edges.T
     own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
-    both = confidence * confidence[mirror]
-    known = 2.0 * both + _UNKNOWN_DIFFERENCE
-    difference = topology.smooth_field(seen - seen[mirror], known, own_kind * at_ear)
+    known = 2.0 * seen.confidence * other.confidence + _UNKNOWN_DIFFERENCE
+    difference = topology.smooth_field(seen.colour - other.colour, known, own_kind * at_ear)
 
-    borrowed = 0.8 * mirror_confidence * (1.0 - confidence)
-    from_mirror = seen[mirror] + difference
-    skin_prior, hair_prior = _prior_albedo(surface, seen, confidence, deep_inside, hair)
+    borrowed = 0.8 * other.confidence * (1.0 - confidence)
+    lent_colour = other.colour + difference
+    skin_prior, hair_prior = _prior_albedo(surface, seen.colour, confidence, seen.deep_inside, hair)
 
     def spread(
         own: NDArray[np.floating],
@@ -282,17 +396,26 @@ def _albedo(
         stiffness: NDArray[np.floating],
     ) -> NDArray[np.floating]:
         weight = own + lent + prior_weight
-        data = own[:, None] * seen + lent[:, None] * from_mirror + prior_weight * prior
+        data = own[:, None] * seen.colour + lent[:, None] * lent_colour + prior_weight * prior
         return topology.smooth_field(data / weight[:, None], weight, 0.3 * stiffness)
 
     # Skin is continued from skin and hair from hair: one field for both would blend them.
-    bare, covered = (1.0 - hair) ** 2 * skin_like, hair**2 * (0.03 + 0.97 * deep_inside)
-    skin = spread(confidence * bare, borrowed * bare * bare[mirror], skin_prior, 0.004, at_ear)
+    def kinds(
+        photo: Observation, label: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        return (1.0 - label) ** 2 * photo.skin_like, label**2 * (0.03 + 0.97 * photo.deep_inside)
+
+    bare, covered = kinds(seen, hair)
+    other_bare, other_covered = kinds(other, other_hair)
+    skin = spread(confidence * bare, borrowed * bare * other_bare, skin_prior, 0.004, at_ear)
     if not (hair > 0.0).any():
         return difference, skin
-    ones = np.ones(len(i))
     strands = spread(
-        confidence * covered, borrowed * covered * covered[mirror], hair_prior, 0.015, ones
+        confidence * covered,
+        borrowed * covered * other_covered,
+        hair_prior,
+        0.015,
+        np.ones(len(i)),
     )
     return difference, skin + hair[:, None] * (strands - skin)
 
