@@ -47,6 +47,7 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         detail_level=np.array([0.05, 0.1, 0.2], np.float32),
         source_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
         visible=rng.uniform(0, 1, 4).astype(np.float32),
+        opacity=np.ones(4, np.float32),
     )
     return vertices, topology, appearance
 
@@ -111,7 +112,7 @@ def naive_shading(
                 grain = ((1 - hair) * on_skin + hair * on_hair) * noise[0]
                 grain += hair * combed * noise[1]
                 colour += (1 - own - other) * np.exp(at(appearance.fill) + grain)
-                alpha = at(COVERAGE) / n**2
+                alpha = at(COVERAGE * appearance.opacity) / n**2
                 image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)
                 image[row // n, column // n, 3] += alpha
                 break
@@ -121,6 +122,7 @@ def naive_shading(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shading_agrees_with_ray_casting(seed: int) -> None:
     vertices, topology, appearance = two_triangles(seed)
+    appearance.opacity[1::2] = [0.7, 0.9]
     image, _ = HeadShader(topology, COVERAGE).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
     expected = naive_shading(vertices, topology, appearance)
     np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)

@@ -69,6 +69,7 @@ class Observation:
         hair: ``(V,)`` probability of hair.
         skin_like: ``(V,)`` 0 where the photo shows clothing or loose hair on top of the skin.
         deep_inside: ``(V,)`` 0 at the rim of the person, where hair is mixed with background.
+        clothing: ``(V,)`` in [0, 1], how far the photo shows clothing there.
     """
 
     xy: NDArray[np.floating]
@@ -80,6 +81,7 @@ class Observation:
     hair: NDArray[np.floating]
     skin_like: NDArray[np.floating]
     deep_inside: NDArray[np.floating]
+    clothing: NDArray[np.floating]
 
     def take(self, vertices: NDArray[np.integer] | slice) -> Observation:
         """The observation whose row k is this one's row ``vertices[k]``."""
@@ -176,6 +178,7 @@ def observe(
         hair=hair_seen,
         skin_like=_skin_like(surface, photo_xy, appearance),
         deep_inside=_deep_inside(work, matte, photo_xy),
+        clothing=foreign,
     )
 
 
@@ -258,7 +261,16 @@ def complete_observed(
         detail_level=detail_level,
         source_cosine=seen.cosine.astype(np.float32),
         visible=seen.visible.astype(np.float32),
+        opacity=(1.0 - model.subdivide(_clothed(model.coarse, coarse))).astype(np.float32),
     )
+
+
+def _clothed(surface: HeadSurface, seen: Observation) -> NDArray[np.floating]:
+    """How far clothing hides each vertex ``(V,)``, continued around the neck from what is seen."""
+    above = smoothstep(_NECK_HEIGHT[0], _NECK_HEIGHT[0] + 2.0, surface.vertices[:, 1])
+    weight = seen.visible * (1.0 - above) + 5.0 * above + 1e-4
+    field = surface.topology.smooth_field(seen.clothing * (1.0 - above), weight, 0.3)
+    return smoothstep(0.35, 0.65, field)
 
 
 def _visibility(

@@ -26,7 +26,7 @@ CHART_SIDE = 1024
 _CENTRE = np.array([0.0, 84.0, 4.0])  # of the head, template space
 _CROWN = np.array([0.0, math.cos(math.radians(25.0)), -math.sin(math.radians(25.0))])
 _CHART_PIXELS_PER_CM = CHART_SIDE / (2.0 * math.pi * 11.0)
-_WAVINESS = 0.12  # radians that strands deviate from straight lines
+_WAVINESS = 0.08  # radians that strands deviate from straight lines
 _LEAST_WIDTH = 0.8  # pixels that a level is drawn with
 _STRAND_LEVELS = ((0.8, 40.0, 0.75), (2.0, 90.0, 0.55), (7.0, 160.0, 0.45))
 """Width and length in chart pixels, and share, of single strands, of strands, of locks."""
@@ -80,7 +80,7 @@ def measure_detail(
         [
             _deviation_of(skin, 0.02, _MOST_SKIN),
             hair_level * (1.0 - combed) * _GRAIN_OF_HAIR,
-            hair_level * (0.25 + 0.75 * combed),
+            hair_level * (0.2 + 0.55 * combed),
         ],
         np.float32,
     )

@@ -157,6 +157,7 @@ class HeadRotator:
             detail_level=np.zeros(3, np.float32),
             source_cosine=np.zeros(count, np.float32),
             visible=np.zeros(count, np.float32),
+            opacity=np.ones(count, np.float32),
         )
         vertices = (surface.vertices - PIVOT) @ MODEL_TO_CAMERA + [0.0, 0.0, 100.0]
         camera = Intrinsics(100.0, 31.5, 31.5)

@@ -56,6 +56,7 @@ class VertexAppearance:
             on hair, strands on hair.
         source_cosine: ``(V,)`` cosine to the camera in the photo.
         visible: ``(V,)`` in [0, 1]: in the photo at all, however grazing.
+        opacity: ``(V,)`` in [0, 1], 0 where clothing hides the head.
     """
 
     foreground: NDArray[np.uint8]
@@ -70,6 +71,7 @@ class VertexAppearance:
     detail_level: NDArray[np.float32]
     source_cosine: NDArray[np.float32]
     visible: NDArray[np.float32]
+    opacity: NDArray[np.float32]
 
 
 class HeadShader:
@@ -187,6 +189,7 @@ class HeadShader:
                 appearance.detail_xy,
                 appearance.source_cosine,
                 appearance.visible,
+                appearance.opacity,
                 (camera.focal, camera.cx, camera.cy),
                 samples,
                 first * _BLOCK,
@@ -240,6 +243,7 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
     detail_xy,
     source_cosine,
     visible,
+    opacity,
     camera,
     samples,
     first,
@@ -271,7 +275,7 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
         for c in range(3):
             table[v, _FILL + c] = fill[v, c]
             table[v, _CORRECTION + c] = second_correction[v, c]
-        table[v, _COVERAGE] = coverage[v]
+        table[v, _COVERAGE] = coverage[v] * opacity[v]
         table[v, _HAIR] = hair[v]
         table[v, _DETAIL], table[v, _DETAIL + 1] = detail_xy[v, 0], detail_xy[v, 1]
 
