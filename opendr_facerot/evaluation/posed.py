@@ -124,6 +124,7 @@ def evaluate_posed(
     identity: IdentityNet,
     views: Sequence[TrueView],
     source: TrueView,
+    fov: float | None = None,
 ) -> tuple[FittedFace, list[ViewScore], list[ViewPictures]]:
     """Make every view from one of them, and score it.
 
@@ -133,6 +134,7 @@ def evaluate_posed(
         identity: Tells who a face is.
         views: The true views; the source is among them.
         source: The one that the pipeline is given.
+        fov: Vertical field of view of the camera, radians; None for that of the settings.
 
     Returns:
         The pipeline's fit, the scores of all views, and the pictures of those that exist.
@@ -142,16 +144,26 @@ def evaluate_posed(
     """
     before = rotator.settings
     # Views are brought to the scale of the true ones: from the largest size, that costs the least.
-    rotator.settings = replace(before, output_size=MAX_SIZE)
+    rotator.settings = replace(before, output_size=MAX_SIZE, fov=fov or before.fov)
     try:
-        fitted = rotator.fit(source.image)[0]
-        pairs = [_make_pair(rotator, observer, fitted, true, source) for true in views]
+        return _evaluate(rotator, observer, identity, views, source)
     finally:
         rotator.settings = before
+
+
+def _evaluate(
+    rotator: FaceRotator,
+    observer: FaceObserver,
+    identity: IdentityNet,
+    views: Sequence[TrueView],
+    source: TrueView,
+) -> tuple[FittedFace, list[ViewScore], list[ViewPictures]]:
+    fitted = rotator.fit(source.image)[0]
+    pairs = [_make_pair(rotator, observer, fitted, true, source) for true in views]
     made = [pair for pair in pairs if pair is not None]
     at_source = next(pair for pair in made if pair.true is source)
     to_photo = _frame_of_photo(at_source)
-    to_true = _frames_of_true_views(made, to_photo, before.fov or _PORTRAIT_FOV)
+    to_true = _frames_of_true_views(made, to_photo, rotator.settings.fov or _PORTRAIT_FOV)
     chins = _chin_rows(made)
     matte = _foreground(source.image).astype(np.float32)
     leaks = leak_fractions(rotator, source.image, matte, [pair.rotated.view for pair in made])

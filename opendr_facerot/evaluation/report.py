@@ -34,6 +34,11 @@ from opendr_facerot.evaluation.scores import Kind, Subject, ViewScore
 
 SCHEMA = 1
 
+_INTRODUCTION = """\
+What the numbers mean, and how they are taken: [evaluate.md](evaluate.md). SFace is the cosine of
+two identity embeddings (same person above 0.363), the ceiling that of the true view to the source;
+PSNR is in dB over the head that both pictures show; angles are degrees."""
+
 _KINDS: tuple[Kind, ...] = ("posed", "photo", "sequence")
 
 _ANGLE_PAIRS = ("asked", "found", "found_true")
@@ -117,7 +122,7 @@ def report_json(
 
 def report_markdown(subjects: Sequence[Subject], *, command: str) -> str:
     """A document of tables: each posed folder, all photos, means over ±yaw, failures."""
-    parts = ["# Quality, measured", f"Made by\n\n```sh\n{command}\n```"]
+    parts = ["# Quality, measured", f"Made by\n\n```sh\n{command}\n```", _INTRODUCTION]
     for subject in subjects:
         if subject.kind == "posed" and subject.views:
             parts += [f"## {subject.name}: against true views", _where(subject)]

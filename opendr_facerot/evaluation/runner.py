@@ -54,6 +54,8 @@ class Evaluation:
         yaws: Radians; None for -60° to 60° of photos and for all of a posed folder.
         pitches: Radians, of posed folders too.
         source: Yaw and pitch, radians, of the picture of a posed folder that views are made from.
+        posed_fov: Vertical field of view, radians, of the camera of posed folders; None for that of
+            the pipeline's settings.
 
     Raises:
         WeightsError: A net is missing.
@@ -67,11 +69,13 @@ class Evaluation:
         yaws: Sequence[float] | None = None,
         pitches: Sequence[float] = (0.0,),
         source: tuple[float, float] = (0.0, 0.0),
+        posed_fov: float | None = None,
     ) -> None:
         self._rotator = rotator
         self._observer, self._identity = FaceObserver(), IdentityNet()
         self._matting = PersonMatting()
         self._yaws, self._pitches, self._source = yaws, pitches, source
+        self._posed_fov = posed_fov
         self._views = view_grid(_PHOTO_YAWS if yaws is None else yaws, pitches)
 
     def run(self, paths: Iterable[Path], *, vary: bool = False) -> Iterator[Evaluated]:
@@ -135,7 +139,7 @@ class Evaluation:
             )
         ]
         fitted, scores, pictures = evaluate_posed(
-            self._rotator, self._observer, self._identity, asked, source
+            self._rotator, self._observer, self._identity, asked, source, self._posed_fov
         )
         angles = (fitted.yaw, fitted.pitch, fitted.roll)
         name = folder.resolve().name
