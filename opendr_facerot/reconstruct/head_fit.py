@@ -19,12 +19,13 @@ from opendr_facerot.geometry import (
 from opendr_facerot.reconstruct.head_model import HeadModel
 
 _ROUNDS = 6
-_OVAL_WEIGHT = 0.35  # the contour slides over the cheek as the head turns: trust it less
+OVAL_WEIGHT = 0.35
+"""Of the face's contour, which slides over the cheek as the head turns."""
 _DEPTH_WEIGHT = 0.35  # the landmark net's relative depth is only roughly right
-_IDENTITY_PRIOR = 0.6
-_EXPRESSION_PRIOR = 0.35
-_PRIOR_SCALE = 0.06 * np.sqrt(468.0)  # centimetres of residual that one standard deviation costs
-_EXPRESSION_RANGE = (-0.15, 1.1)
+IDENTITY_PRIOR, EXPRESSION_PRIOR = 0.6, 0.35
+PRIOR_SCALE = 0.06 * np.sqrt(468.0)
+"""Centimetres of residual that a deviation of 1 / prior costs."""
+EXPRESSION_RANGE = (-0.15, 1.1)
 _MOUTH_TOP = 79.2  # centimetres, template space: the upper lip and what is below it move
 
 
@@ -74,7 +75,7 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     """
     points = np.asarray(landmarks[:468], np.float64)
     weights = np.ones(468)
-    weights[FACE_OVAL] = _OVAL_WEIGHT
+    weights[FACE_OVAL] = OVAL_WEIGHT
     rays = (points[:, :2] - [intrinsics.cx, intrinsics.cy]) / intrinsics.focal
     mean = model.landmarks(model.mean)
     rigid = _rigid_landmarks(mean)
@@ -85,17 +86,17 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     modes, split = model.landmark_modes, len(model.identity)
     coefficients = np.zeros(len(modes))
     # The rotation is known, so the problem is linear in the shape but for the points' depth.
-    jacobian = _shape_jacobian(modes @ rotation.T, rays, weights)
-    prior = np.full(len(modes), (_EXPRESSION_PRIOR * _PRIOR_SCALE) ** 2)
-    prior[:split] = (_IDENTITY_PRIOR * _PRIOR_SCALE) ** 2
+    jacobian = shape_jacobian(modes @ rotation.T, rays, weights)
+    prior = np.full(len(modes), (EXPRESSION_PRIOR * PRIOR_SCALE) ** 2)
+    prior[:split] = (IDENTITY_PRIOR * PRIOR_SCALE) ** 2
     normal_equations = cho_factor(jacobian @ jacobian.T + np.diag(prior))
     for _ in range(_ROUNDS):
         turned = (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T
-        translation = _translation(turned, rays, weights)
-        error = _shape_error(turned + translation, rays, points[:, 2] / intrinsics.focal, weights)
+        translation = best_translation(turned, rays, weights)
+        error = shape_error(turned + translation, rays, points[:, 2] / intrinsics.focal, weights)
         step = cho_solve(normal_equations, jacobian @ error - prior * coefficients)
         coefficients = coefficients + step
-        coefficients[split:] = np.clip(coefficients[split:], *_EXPRESSION_RANGE)
+        coefficients[split:] = np.clip(coefficients[split:], *EXPRESSION_RANGE)
 
     identity, expression = coefficients[:split], coefficients[split:]
     shape = (
@@ -127,7 +128,7 @@ def _rigid_landmarks(mean: NDArray[np.floating]) -> NDArray[np.bool_]:
     return rigid
 
 
-def _translation(
+def best_translation(
     turned: NDArray[np.floating], rays: NDArray[np.floating], weights: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Translation ``(3,)`` that brings points ``(N, 3)`` closest to their rays ``(N, 2)``."""
@@ -137,7 +138,7 @@ def _translation(
     return np.asarray(np.linalg.lstsq(rows, error.T.ravel(), rcond=None)[0])
 
 
-def _shape_jacobian(
+def shape_jacobian(
     modes: NDArray[np.floating], rays: NDArray[np.floating], weights: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Change ``(K, 3 N)`` of the weighted errors x, y, z with each of K turned modes."""
@@ -152,7 +153,7 @@ def _shape_jacobian(
     )
 
 
-def _shape_error(
+def shape_error(
     current: NDArray[np.floating],
     rays: NDArray[np.floating],
     relative_depth: NDArray[np.floating],
