@@ -144,6 +144,7 @@ class FittedFace:
         flags: Quality warnings, e.g. ``"low_resolution"``, ``"extreme_source_pose"``.
         timings: Seconds spent in each stage of the fit.
         state: The pipeline's own data; opaque to everything else.
+        face_id: Name under which a :class:`FaceTracker` follows the face; None of a photo's.
     """
 
     face: Face
@@ -153,6 +154,7 @@ class FittedFace:
     flags: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     state: Any = None
+    face_id: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,4 +224,39 @@ class FaceRotator(Protocol):
 
     def close(self) -> None:
         """Free models and threads; the rotator cannot be used afterwards."""
+        ...
+
+
+class FaceTracker(Protocol):
+    """Follows the faces of one stream of frames; see :meth:`TrackingRotator.track`."""
+
+    def fit(self, image: NDArray[np.uint8], stamp: float) -> list[FittedFace]:
+        """Reconstruct the faces of the next frame; they keep their names while they are in view.
+
+        The result depends on the frames and their stamps alone, not on how fast they come.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+            stamp: When the frame was taken, seconds.
+
+        Returns:
+            At least one face, the largest first, for the rotator's ``render``.
+
+        Raises:
+            ImageError: The image has the wrong shape, type or size.
+            NoFaceError: There is no face in it.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what runs in the background; the tracker cannot be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class TrackingRotator(FaceRotator, Protocol):
+    """A pipeline that can also follow faces through a stream, faster and steadier than ``fit``."""
+
+    def track(self) -> FaceTracker:
+        """A tracker for one stream. It uses the :attr:`settings` that are in force at each call."""
         ...

@@ -155,7 +155,7 @@ def observe(
     cosine = facing(normals, vertices)
     hair_seen = sample_bilinear(appearance.hair, photo_xy)
 
-    seen, visible = _visibility(
+    seen, visible = visibility(
         surface, vertices, photo_xy, cosine, work, matte, hair_seen * hair_zone
     )
     # A collar does not turn with the neck: its pixels say nothing about the skin below.
@@ -167,13 +167,13 @@ def observe(
     brighter = (seen_colour - seen_colour[mirror]).mean(1) * (cosine[mirror] > cosine)
     rim = smoothstep(*_RIM_CONTRAST, np.abs(brighter)) * smoothstep(*_RIM_COSINE, cosine)
     seen *= 1.0 - rim * smoothstep(0.2, 0.6, seen[mirror])
-    openings = _openings(surface, normals, photo_xy, work)
+    opened = openings(surface, normals, photo_xy, work)
     return Observation(
         xy=photo_xy,
         normals=normals,
         cosine=cosine,
-        confidence=np.where(openings >= 0.0, openings, seen),
-        visible=np.where(openings >= 0.0, openings, visible),
+        confidence=np.where(opened >= 0.0, opened, seen),
+        visible=np.where(opened >= 0.0, opened, visible),
         colour=seen_colour,
         hair=hair_seen,
         skin_like=_skin_like(surface, photo_xy, appearance),
@@ -273,7 +273,7 @@ def _clothed(surface: HeadSurface, seen: Observation) -> NDArray[np.floating]:
     return smoothstep(0.35, 0.65, field)
 
 
-def _visibility(
+def visibility(
     surface: HeadSurface,
     vertices: NDArray[np.floating],
     photo_xy: NDArray[np.floating],
@@ -310,7 +310,7 @@ def _visibility(
     return seen, visible
 
 
-def _openings(
+def openings(
     surface: HeadSurface,
     normals: NDArray[np.floating],
     photo_xy: NDArray[np.floating],
@@ -321,7 +321,7 @@ def _openings(
     Eyeballs, teeth and tongue are seen exactly where the photo's lips and eyelids are open.
     """
     inside_mouth = (surface.part >= Part.UPPER_TEETH) | surface.zones.mouth_bag
-    openings = (
+    regions = (
         (LIPS_INNER, inside_mouth),
         (LEFT_EYE_CONTOUR, surface.part == Part.LEFT_EYE),
         (RIGHT_EYE_CONTOUR, surface.part == Part.RIGHT_EYE),
@@ -329,7 +329,7 @@ def _openings(
     confidence: NDArray[np.floating] = np.full(len(photo_xy), -1.0)
     size = len(work.image)
     in_frame = ((photo_xy > 1) & (photo_xy < size - 2)).all(1)
-    for contour, vertices in openings:
+    for contour, vertices in regions:
         mask = np.zeros((size, size), np.uint8)
         cv2.fillPoly(mask, [np.round(work.landmarks[contour, :2]).astype(np.int32)], 255)
         soft = blur(mask.astype(np.float32) / 255.0, 0.01 * work.face_height)

@@ -9,11 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.detect.attention_mesh import (
-    MESH_CONFIDENCE,
-    AttentionMesh,
-    MeshLandmarks,
-)
+from opendr_facerot.detect.attention_mesh import MESH_CONFIDENCE, AttentionMesh
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, NoFaceError
@@ -39,8 +35,10 @@ from opendr_facerot.render.compose import (
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import view_fragments
 from opendr_facerot.render.texture import HeadShader, VertexAppearance
-from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
+from opendr_facerot.rotator import Face, FaceTracker, FittedFace, RotatedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
+from opendr_facerot.tracking.face_finder import FaceFinder
+from opendr_facerot.tracking.head_tracker import HeadTracker
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
@@ -93,7 +91,7 @@ class HeadRotator:
                 image, min_score=settings.min_score, min_size=settings.min_face_size
             )
         height, width = image.shape[:2]
-        intrinsics = Intrinsics.from_fov(width, height, settings.fov or _PORTRAIT_FOV)
+        intrinsics = self._camera(width, height)
         fitted: list[FittedFace] = []
         with single_threaded_blas():
             for face in faces:
@@ -136,6 +134,11 @@ class HeadRotator:
                 picture = over_colour(head, background)
             yield RotatedFace(view, yaw, pitch, roll, seen, picture, alpha)
 
+    def track(self) -> FaceTracker:
+        """A tracker for one stream; see :meth:`TrackingRotator.track`."""
+        finder = FaceFinder(self._detector, self._mesh)
+        return HeadTracker(finder, self._reconstruct, lambda: self.settings, self._camera)
+
     def close(self) -> None:
         """Free the models."""
         del self._detector, self._mesh, self._matting, self._model
@@ -168,6 +171,9 @@ class HeadRotator:
         over_colour(head, (0, 0, 0))
         straight_alpha(head)
 
+    def _camera(self, width: int, height: int) -> Intrinsics:
+        return Intrinsics.from_fov(width, height, self.settings.fov or _PORTRAIT_FOV)
+
     def _fit_face(
         self,
         image: NDArray[np.uint8],
@@ -181,23 +187,23 @@ class HeadRotator:
             mesh = self._mesh.landmarks(image, face)
         if mesh.confidence < MESH_CONFIDENCE:
             return None
-        return self._reconstruct(image, face, mesh, intrinsics, clock)
+        return self._reconstruct(image, face, mesh.points, intrinsics, clock)
 
     def _reconstruct(
         self,
         image: NDArray[np.uint8],
         face: Face,
-        mesh: MeshLandmarks,
+        landmarks: NDArray[np.float32],
         intrinsics: Intrinsics,
         clock: Stopwatch,
     ) -> FittedFace:
         """Reconstruct one face whose landmarks are known."""
         model = self._model
         with clock("fit"):
-            fit = fit_head(model, mesh.points, intrinsics)
+            fit = fit_head(model, landmarks, intrinsics)
             vertices = model.refine(fit.vertices)
         with clock("matte"):
-            work = cut_work_image(image, mesh.points, intrinsics)
+            work = cut_work_image(image, landmarks, intrinsics)
             matte = self._matting.matte(work.image) * work.inside
             interior = interior_of(matte, work.face_height)
             foreground = extend_foreground(work, interior)
