@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +88,25 @@ def hide_covered_ears(
     return vertices + pressed, zone
 
 
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A head as one photo shows it.
+
+    Attributes:
+        vertices: ``(V, 3)`` fine vertices, camera space (centimetres).
+        rotation: ``(3, 3)`` from template axes to camera axes.
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+        appearance: Skin and hair of the work image.
+    """
+
+    vertices: NDArray[np.floating]
+    rotation: NDArray[np.floating]
+    work: WorkImage
+    matte: NDArray[np.float32]
+    appearance: Appearance
+
+
 def fit_silhouette(
     model: HeadModel,
     vertices: NDArray[np.floating],
@@ -112,49 +134,85 @@ def fit_silhouette(
     Returns:
         ``(V, 3)`` moved vertices.
     """
-    surface, zones = model.fine, model.fine.zones
-    outward = surface.outward @ rotation.T
-    on_screen = np.linalg.norm(outward[:, :2], axis=1)
-    on_head = (surface.part == Part.SKIN) & (zones.neck_weight > 0.3)
-    head_faces = surface.topology.faces[on_head[surface.topology.faces].all(axis=1)]
+    sight = Sight(vertices, rotation, work, matte, appearance)
+    return fit_silhouettes(model, [sight], hair_zone)[0]
+
+
+def fit_silhouettes(
+    model: HeadModel, sights: Sequence[Sight], hair_zone: NDArray[np.bool_]
+) -> list[NDArray[np.floating]]:
+    """Move the outline of one head onto the contours of several photos' mattes.
+
+    Args:
+        model: The head model.
+        sights: The head in each photo.
+        hair_zone: ``(V,)`` bool, see :func:`hide_covered_ears`.
+
+    Returns:
+        The ``(V, 3)`` vertices in each photo, all moved by one field of offsets.
+    """
     # The offsets are smooth: solving for them on the coarse mesh is as good, and far cheaper.
     edge_part = model.coarse.part[model.coarse.topology.edges[:, 0]]
     stiffness = np.where(edge_part == Part.SKIN, 1.5, 1.0)
-    count = len(model.coarse.vertices)
-    coarse = np.arange(len(vertices)) < count
+    moved = list(sights)
     for _ in range(_PASSES):
-        pixels = work.intrinsics.project(vertices)
-        pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
-        outline = _outline(vertices, head_faces, work, pixels_per_cm) & (on_screen > 0.45)
-        outline &= coarse
-        index = np.flatnonzero(outline)
-        if not len(index):
-            return vertices
-        direction = outward[index, :2] / on_screen[index, None] * pixels_per_cm
-        distance, hair_share, found = _march(pixels[index], direction, matte, appearance.hair)
-        distance = distance / on_screen[index]
+        found = [_outline_offsets(model, sight, hair_zone) for sight in moved]
+        weight = np.sum([w for _, w in found], axis=0)
+        data = np.sum([d * w for d, w in found], axis=0) / np.maximum(weight, 1e-12)
+        if not data.any():
+            break
+        field = model.subdivide(model.coarse.topology.smooth_field(data, weight, stiffness))
+        moved = [
+            replace(s, vertices=s.vertices + (model.fine.outward @ s.rotation.T) * field[:, None])
+            for s in moved
+        ]
+    return [sight.vertices for sight in moved]
 
-        hairy = hair_zone[index]
-        offset = np.clip(distance - _SKIN_MARGIN, _INWARD_LIMIT, 0.0)
-        if appearance.has_hair:
-            follow = hairy & (hair_share > _HAIR_SHARE)
-            offset = np.where(follow, np.clip(distance, _INWARD_LIMIT, _HAIR_LIMIT), offset)
-        else:
-            bald = np.clip(distance - _SCALP_MARGIN, _INWARD_LIMIT, _BALD_LIMIT)
-            offset = np.where(hairy, bald, offset)
 
-        data, weight = np.zeros(len(vertices)), np.zeros(len(vertices))
-        data[index] = offset
-        weight[index] = np.where(found | (offset <= 0.0), 1.0, 0.15)
-        normals = surface.topology.vertex_normals(vertices)
-        front = zones.skin & ~hair_zone & (zones.neck_weight > 0.5)
-        front &= (facing(normals, vertices) > 0.55) & (weight == 0.0)
-        weight += 0.3 * front  # the landmarks already fixed the inner face
-        weight += 2.0 * (surface.part != Part.SKIN) + 3.0 * zones.mouth_bag
-        weight += 0.05 * (zones.neck_weight < 0.3)
-        field = model.coarse.topology.smooth_field(data[:count], weight[:count], stiffness)
-        vertices = vertices + outward * model.subdivide(field)[:, None]
-    return vertices
+def _outline_offsets(
+    model: HeadModel, sight: Sight, hair_zone: NDArray[np.bool_]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """How far one photo asks the head to be moved outwards.
+
+    Returns:
+        Offsets ``(n,)`` of the coarse vertices, centimetres, and their weights ``(n,)``.
+    """
+    vertices, work, surface, zones = sight.vertices, sight.work, model.fine, model.fine.zones
+    outward = surface.outward @ sight.rotation.T
+    on_screen = np.linalg.norm(outward[:, :2], axis=1)
+    on_head = (surface.part == Part.SKIN) & (zones.neck_weight > 0.3)
+    head_faces = surface.topology.faces[on_head[surface.topology.faces].all(axis=1)]
+    count = len(model.coarse.vertices)
+    pixels = work.intrinsics.project(vertices)
+    pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
+    outline = _outline(vertices, head_faces, work, pixels_per_cm) & (on_screen > 0.45)
+    index = np.flatnonzero(outline[:count])
+    data, weight = np.zeros(len(vertices)), np.zeros(len(vertices))
+    if not len(index):
+        return data[:count], weight[:count]
+    direction = outward[index, :2] / on_screen[index, None] * pixels_per_cm
+    hair = sight.appearance.hair
+    distance, hair_share, found = _march(pixels[index], direction, sight.matte, hair)
+    distance = distance / on_screen[index]
+
+    hairy = hair_zone[index]
+    offset = np.clip(distance - _SKIN_MARGIN, _INWARD_LIMIT, 0.0)
+    if sight.appearance.has_hair:
+        follow = hairy & (hair_share > _HAIR_SHARE)
+        offset = np.where(follow, np.clip(distance, _INWARD_LIMIT, _HAIR_LIMIT), offset)
+    else:
+        bald = np.clip(distance - _SCALP_MARGIN, _INWARD_LIMIT, _BALD_LIMIT)
+        offset = np.where(hairy, bald, offset)
+
+    data[index] = offset
+    weight[index] = np.where(found | (offset <= 0.0), 1.0, 0.15)
+    normals = surface.topology.vertex_normals(vertices)
+    front = zones.skin & ~hair_zone & (zones.neck_weight > 0.5)
+    front &= (facing(normals, vertices) > 0.55) & (weight == 0.0)
+    weight += 0.3 * front  # the landmarks already fixed the inner face
+    weight += 2.0 * (surface.part != Part.SKIN) + 3.0 * zones.mouth_bag
+    weight += 0.05 * (zones.neck_weight < 0.3)
+    return data[:count], weight[:count]
 
 
 def _outline(
