@@ -17,7 +17,7 @@ from squares import SquaresRotator, picture
 
 from opendr_facerot import RotatorSettings
 from opendr_facerot.ros import core
-from opendr_facerot.ros.images import ImageMessage
+from opendr_facerot.ros.images import ImageMessage, image_from_message
 from opendr_facerot.ros.parameters import PARAMETERS, NodeParameters
 from opendr_facerot.ros.statistics import Count
 
@@ -26,7 +26,7 @@ FRAMES = 60
 
 def test_only_frames_that_are_turned_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    decode = core.image_from_message
+    decode = image_from_message
 
     def counting(message: ImageMessage) -> object:
         decoded.append(message)
