@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.linalg import spsolve
 
 from opendr_facerot.geometry.mesh import MeshTopology, curved_midpoints, unique_edges
 from opendr_facerot.reconstruct.head_model import HeadModel, Part, subdivide
@@ -85,6 +87,41 @@ def test_smooth_field_solves_the_dense_normal_equations(
     expected = mean + np.linalg.solve(matrix, weight[:, None] * (data - mean))
     found = topology.smooth_field(data, weight, stiffness, tolerance=1e-5)
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_smooth_field_on_the_head_agrees_with_a_direct_solver() -> None:
+    """Stiffnesses as they are between skin and hair, and data on few vertices only."""
+    topology, count = HeadModel.load().coarse.topology, len(HeadModel.load().coarse.vertices)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(count, 3))
+    weight = np.where(rng.random(count) < 0.05, rng.random(count), 0.004)
+    stiffness = np.where(rng.random(len(topology.edges)) < 0.1, 0.005, 1.0)
+    i, j = topology.edges.T
+    laplacian = sp.csgraph.laplacian(
+        sp.coo_matrix((np.r_[stiffness, stiffness], (np.r_[i, j], np.r_[j, i])))
+    )
+    matrix = (laplacian + sp.diags(weight + 1e-7)).tocsc()
+    mean = weight @ data / weight.sum()
+    expected = spsolve(matrix, weight[:, None] * data + 1e-7 * mean)
+    found = topology.smooth_field(data, weight, stiffness)
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+    precise = topology.smooth_field(data, weight, stiffness, tolerance=1e-8)
+    np.testing.assert_allclose(precise, expected, atol=1e-6)
+    np.testing.assert_array_equal(topology.smooth_field(data[:, 1], weight, stiffness), found[:, 1])
+
+
+def test_neighbour_min_and_normals_of_the_head_against_loops() -> None:
+    model = HeadModel.load().coarse
+    faces, vertices = model.topology.faces, model.vertices
+    lowest, normals = vertices[:, 0].copy(), np.zeros_like(vertices)
+    for face in faces:
+        a, b, c = vertices[face]
+        for corner in face:
+            lowest[corner] = min(lowest[corner], vertices[face, 0].min())
+            normals[corner] += np.cross(b - a, c - a)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    np.testing.assert_array_equal(model.topology.neighbour_min(vertices[:, 0]), lowest)
+    np.testing.assert_allclose(model.topology.vertex_normals(vertices), normals, atol=1e-9)
 
 
 def test_subdivision_appends_midpoints() -> None:

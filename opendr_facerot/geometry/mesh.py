@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import cg
+
+from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.kernels import kernel
+
+_MOST_ITERATIONS = 2000
 
 
 def unique_edges(faces: NDArray[np.integer]) -> NDArray[np.int32]:
     """Undirected edges ``(E, 2)`` int32 of triangles ``(F, 3)``, each once, sorted."""
-    pairs = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    return np.unique(pairs, axis=0).astype(np.int32)
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    count = int(high.max()) + 1
+    # As single numbers they are sorted ten times as fast as by rows.
+    return np.stack(np.divmod(np.unique(low * count + high), count), axis=1).astype(np.int32)
 
 
 def curved_midpoints(
@@ -56,21 +63,16 @@ class MeshTopology:
         self.faces = np.ascontiguousarray(faces, np.int32)
         self.edges = unique_edges(faces)
         self._count = vertex_count
-        corners = self.faces.ravel()
-        rows = np.repeat(np.arange(len(self.faces)), 3)
-        self._incidence = sp.csr_matrix(
-            (np.ones(corners.size), (corners, rows)), shape=(vertex_count, len(self.faces))
-        )
-        neighbours = self._symmetric(np.ones(len(self.edges)))
-        degree = np.maximum(np.asarray(neighbours.sum(1)).ravel(), 1.0)
-        self._average = (sp.diags(1.0 / degree) @ neighbours).tocsr()
-
-    def _symmetric(self, edge_values: NDArray[np.float64]) -> sp.csr_matrix:
         i, j = self.edges.T
-        return sp.coo_matrix(
-            (np.r_[edge_values, edge_values], (np.r_[i, j], np.r_[j, i])),
-            shape=(self._count, self._count),
-        ).tocsr()
+        order = np.lexsort((np.r_[j, i], np.r_[i, j]))
+        self._neighbours = np.r_[j, i][order]
+        self._edge = np.tile(np.arange(len(self.edges), dtype=np.int32), 2)[order]
+        degree = np.bincount(np.r_[i, j], minlength=vertex_count)
+        self._starts = np.r_[0, degree.cumsum()].astype(np.int32)
+        self._average = sp.csr_matrix(
+            (np.repeat(1.0 / np.maximum(degree, 1), degree), self._neighbours, self._starts),
+            shape=(vertex_count, vertex_count),
+        )
 
     def vertex_normals(self, vertices: NDArray[np.floating]) -> NDArray[np.float64]:
         """Area-weighted unit normals ``(V, 3)``; zero at a vertex without area around it.
@@ -78,10 +80,10 @@ class MeshTopology:
         They point to the side from which the triangles run counter-clockwise in a right-handed
         coordinate system.
         """
-        a, b, c = (vertices[self.faces[:, k]] for k in range(3))
-        normals = self._incidence @ np.cross(b - a, c - a)
-        length = np.linalg.norm(normals, axis=1, keepdims=True)
-        return normals / np.maximum(length, 1e-12)
+        normals = np.zeros((self._count, 3))
+        _add_face_normals(np.ascontiguousarray(vertices, np.float64), self.faces, normals)
+        length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
+        return normals / np.maximum(length, 1e-12)[:, None]
 
     def neighbour_mean(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Mean over each vertex's neighbours of ``(V,)`` or ``(V, K)`` values."""
@@ -89,10 +91,10 @@ class MeshTopology:
 
     def neighbour_min(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Minimum of ``(V,)`` values over each vertex and its neighbours."""
-        lowest = np.array(values, np.float64)
-        i, j = self.edges.T
-        np.minimum.at(lowest, i, values[j])
-        np.minimum.at(lowest, j, values[i])
+        lowest = np.empty(self._count)
+        _neighbour_min(
+            self._starts, self._neighbours, np.ascontiguousarray(values, np.float64), lowest
+        )
         return lowest
 
     def smooth_field(
@@ -111,25 +113,126 @@ class MeshTopology:
             data: ``(V,)`` or ``(V, K)``; ignored where ``weight`` is 0.
             weight: ``(V,)`` non-negative, not all 0.
             stiffness: ``(E,)`` non-negative, or one number for all edges.
-            tolerance: Relative residual, at least 1e-5, at which the conjugate-gradient solver
+            tolerance: Relative residual at which the conjugate-gradient solver
                 stops.
 
         Returns:
             Field of the shape of ``data``.
         """
         edge_values = np.broadcast_to(np.asarray(stiffness, np.float64), len(self.edges))
-        off_diagonal = self._symmetric(edge_values)
+        columns = np.asarray(data, np.float64).reshape(self._count, -1).T
+        vertex_weight = np.ascontiguousarray(weight, np.float64)
+        mean = (columns @ vertex_weight) / max(float(vertex_weight.sum()), 1e-12)
+        scale, couplings = np.empty(self._count), np.empty(len(self._neighbours))
+        _scaled_matrix(
+            self._starts, self._neighbours, self._edge, edge_values, vertex_weight, scale, couplings
+        )
+        field = np.ascontiguousarray(columns - mean[:, None])
+        field *= scale * vertex_weight
+
+        def solve(first: int, last: int) -> None:
+            for k in range(first, last):
+                _solve(
+                    self._starts, self._neighbours, couplings, tolerance, _MOST_ITERATIONS, field[k]
+                )
+
+        run_bands(solve, len(field))
+        return np.ascontiguousarray((scale * field + mean[:, None]).T).reshape(np.shape(data))
+
+
+@kernel
+def _add_face_normals(vertices, faces, normals):  # type: ignore[no-untyped-def]
+    """Add to the normal of each vertex twice the area vectors of its faces."""
+    for f in range(len(faces)):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax = vertices[j, 0] - vertices[i, 0]
+        ay = vertices[j, 1] - vertices[i, 1]
+        az = vertices[j, 2] - vertices[i, 2]
+        bx = vertices[k, 0] - vertices[i, 0]
+        by = vertices[k, 1] - vertices[i, 1]
+        bz = vertices[k, 2] - vertices[i, 2]
+        nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        for v in (i, j, k):
+            normals[v, 0] += nx
+            normals[v, 1] += ny
+            normals[v, 2] += nz
+
+
+@kernel
+def _neighbour_min(starts, neighbours, values, lowest):  # type: ignore[no-untyped-def]
+    for v in range(len(lowest)):
+        least = values[v]
+        for entry in range(starts[v], starts[v + 1]):
+            least = min(least, values[neighbours[entry]])
+        lowest[v] = least
+
+
+@kernel
+def _scaled_matrix(  # type: ignore[no-untyped-def]
+    starts, neighbours, edge, stiffness, weight, scale, couplings
+):
+    """The matrix of a smooth field, scaled on both sides to a unit diagonal.
+
+    ``scale`` gets the scaling, ``couplings`` the off-diagonal entries with their signs changed.
+    """
+    for v in range(len(scale)):
         # A vertex that touches neither data nor a stiff edge would make the matrix singular.
-        diagonal = np.asarray(off_diagonal.sum(1)).ravel() + weight + 1e-7
-        # Scaled to a unit diagonal: the Jacobi preconditioner, without a call per iteration.
-        scale = 1.0 / np.sqrt(diagonal)
-        matrix = (sp.eye(self._count) - sp.diags(scale) @ off_diagonal @ sp.diags(scale)).tocsr()
-        columns = np.asarray(data, np.float64).reshape(self._count, -1)
-        mean = (weight @ columns) / max(float(weight.sum()), 1e-12)
-        field = np.empty_like(columns)
-        for k, column in enumerate(columns.T):
-            rhs = scale * weight * (column - mean[k])
-            # By its absolute tolerance: the name of the relative one changed with SciPy 1.12.
-            solution, _ = cg(matrix, rhs, atol=tolerance * np.linalg.norm(rhs), maxiter=2000)
-            field[:, k] = scale * solution + mean[k]
-        return field.reshape(np.shape(data))
+        diagonal = weight[v] + 1e-7
+        for entry in range(starts[v], starts[v + 1]):
+            diagonal += stiffness[edge[entry]]
+        scale[v] = 1.0 / np.sqrt(diagonal)
+    for v in range(len(scale)):
+        for entry in range(starts[v], starts[v + 1]):
+            couplings[entry] = stiffness[edge[entry]] * scale[v] * scale[neighbours[entry]]
+
+
+@kernel
+def _solve(starts, neighbours, couplings, tolerance, most, x):  # type: ignore[no-untyped-def]
+    """Replace the right-hand side ``x`` by the solution of ``A x = b``.
+
+    Conjugate gradients on ``(I + L)^-1 A (I + L)^-T``, for ``A = I + L + L^T`` with the strictly
+    lower triangle L: symmetric Gauss-Seidel preconditioning at no cost, because the product is
+    ``t + (I + L)^-1 (p - t)`` with ``t = (I + L)^-T p`` (Eisenstat, SIAM J. Sci. Stat. Comput. 2,
+    1981). Neighbours are in ascending order.
+    """
+    count = len(x)
+    residual, direction = np.empty(count), np.empty(count)
+    upper, lower, product = np.empty(count), np.empty(count), np.empty(count)
+    middle = np.empty(count, np.int32)  # of each row: where the higher neighbours begin
+    square = 0.0
+    for v in range(count):
+        entry = starts[v]
+        value = x[v]
+        while entry < starts[v + 1] and neighbours[entry] < v:
+            value += couplings[entry] * residual[neighbours[entry]]
+            entry += 1
+        middle[v] = entry
+        residual[v] = direction[v] = value
+        x[v] = 0.0
+        square += value * value
+    enough = tolerance * tolerance * square
+    for _ in range(most):
+        if square <= enough:
+            break
+        for v in range(count - 1, -1, -1):
+            value = direction[v]
+            for entry in range(middle[v], starts[v + 1]):
+                value += couplings[entry] * upper[neighbours[entry]]
+            upper[v] = value
+        curvature = 0.0
+        for v in range(count):
+            value = direction[v] - upper[v]
+            for entry in range(starts[v], middle[v]):
+                value += couplings[entry] * lower[neighbours[entry]]
+            lower[v] = value
+            product[v] = value + upper[v]
+            curvature += direction[v] * product[v]
+        step = square / curvature
+        before, square = square, 0.0
+        for v in range(count):
+            x[v] += step * upper[v]
+            residual[v] -= step * product[v]
+            square += residual[v] * residual[v]
+        keep = square / before
+        for v in range(count):
+            direction[v] = residual[v] + keep * direction[v]

@@ -194,7 +194,8 @@ def _load() -> HeadModel:
     for label in Part:
         part[fine_faces[fine_labels == label]] = label
     zones = _zones(vertices, part, ambient_occlusion, topology)
-    around_ears = topology.smooth_field(smooth, np.where(zones.ear_surround, 0.0, 50.0))
+    held = np.where(zones.ear_surround, 0.0, 50.0)
+    around_ears = topology.smooth_field(smooth, held, tolerance=1e-6)
     fine = HeadSurface(
         vertices=vertices,
         topology=topology,
