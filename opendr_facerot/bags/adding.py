@@ -6,7 +6,9 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from opendr_facerot.bags.recording import copy_connection, messages, reading, wr
 from opendr_facerot.errors import FacerotError, NoFaceError, SettingsError
 from opendr_facerot.ros.images import image_from_message, vertical_fov
 from opendr_facerot.ros.rotation import TurnedFace, rotate
+from opendr_facerot.ros.stream import FrameStream
 from opendr_facerot.rotator import FaceRotator
 from opendr_facerot.views import View
 
@@ -50,6 +53,7 @@ class BagSettings:
             is one. As in the node, a ``fov`` of the pipeline's settings goes before it.
         faces_topic: Topic to add.
         montage: Whether to add a topic ``montage`` beside ``faces_topic``.
+        tracking: Whether to follow faces from image to image, if the pipeline can.
         every: Turn only every so-many-th image.
         max_rate: Turn at most so many images a second of recorded time; 0 means all.
         force: Replace a recording that has the name of the output.
@@ -63,6 +67,7 @@ class BagSettings:
     camera_info: str | None = None
     faces_topic: str = "/facerot/faces"
     montage: bool = False
+    tracking: bool = True
     every: int = 1
     max_rate: float = 0.0
     force: bool = False
@@ -158,14 +163,15 @@ def add_faces(
         with writing(target, source, reader, force=settings.force) as writer:
             copies = {c.id: copy_connection(writer, c, store) for c in reader.connections}
             frames = _Frames(writer, store, rotator, settings, report)
-            for connection, log_time, data in messages(reader):
-                writer.write(copies[connection.id], log_time, data)
-                report.copied += 1
-                if connection.topic == info and connection.msgtype == CAMERA_INFO:
-                    frames.use_camera(data)
-                elif connection.topic == images.topic and connection.msgtype == images.msgtype:
-                    frames.turn(log_time, data, images.msgtype)
-                    on_frame(images.msgcount)
+            with closing(frames):
+                for connection, log_time, data in messages(reader):
+                    writer.write(copies[connection.id], log_time, data)
+                    report.copied += 1
+                    if connection.topic == info and connection.msgtype == CAMERA_INFO:
+                        frames.use_camera(data)
+                    elif connection.topic == images.topic and connection.msgtype == images.msgtype:
+                        frames.turn(log_time, data, images.msgtype)
+                        on_frame(images.msgcount)
     return report
 
 
@@ -183,6 +189,7 @@ class _Frames:
         self._writer = writer
         self._store = store
         self._rotator = rotator
+        self._stream = FrameStream(rotator)
         self._rotator_settings = rotator.settings
         self._camera_fov: float | None = None
         self._settings = settings
@@ -211,7 +218,7 @@ class _Frames:
             message = decoded(self._store, data, kind)
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
             image = image_from_message(message)
-            faces = self._rotated(image)
+            faces = self._rotated(image, message.header)
             results = list(self._serialized(message.header, image, faces))
         except NoFaceError:
             report.without_face += 1
@@ -224,16 +231,23 @@ class _Frames:
             for connection, content in results:
                 self._writer.write(connection, log_time, content)
 
+    def close(self) -> None:
+        """Drop what is known of the images."""
+        self._stream.forget()
+
     def _is_due(self, log_time: int) -> bool:
         due = (self._report.frames - 1) % self._settings.every == 0 and log_time >= self._next_time
         if due and self._settings.max_rate > 0:
             self._next_time = log_time + round(1e9 / self._settings.max_rate)
         return due
 
-    def _rotated(self, image: NDArray[np.uint8]) -> list[TurnedFace]:
+    def _rotated(self, image: NDArray[np.uint8], header: Any) -> list[TurnedFace]:
         settings = self._rotator_settings
         settings = dataclasses.replace(settings, fov=settings.fov or self._camera_fov)
-        rotation = rotate(self._rotator, image, self._settings.views, settings, time.monotonic())
+        fit = partial(self._stream.fit, header=header, tracking=self._settings.tracking)
+        rotation = rotate(
+            self._rotator, image, self._settings.views, settings, time.monotonic(), fit
+        )
         while True:
             try:
                 next(rotation)

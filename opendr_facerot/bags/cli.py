@@ -59,6 +59,10 @@ def add_bag_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--montage", action="store_true", help="also add the topic montage beside the faces"
     )
+    parser.add_argument(
+        "--no-tracking", dest="tracking", action="store_false",
+        help="take every image by itself instead of following faces, as the node does",
+    )  # fmt: skip
     add_view_arguments(parser)
     parser.add_argument(
         "--view-preset", choices=tuple(VIEW_PRESETS), help="the node's views of that name instead"
@@ -82,6 +86,7 @@ def _run(options: argparse.Namespace) -> int:
         camera_info=options.camera_info,
         faces_topic=options.faces_topic,
         montage=options.montage,
+        tracking=options.tracking,
         every=options.every,
         max_rate=options.max_rate,
         force=options.force,

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ from opendr_facerot.ros.messages import Request, face_message, requested_views
 from opendr_facerot.ros.parameters import NodeParameters
 from opendr_facerot.ros.rotation import Progress, Rotation, TurnedFace, rotate
 from opendr_facerot.ros.statistics import Count, Statistics, Timing
+from opendr_facerot.ros.stream import FrameStream
 from opendr_facerot.ros.worker import Steps, Worker
 from opendr_facerot.rotator import FaceRotator, RotatorSettings
 from opendr_facerot.views import View
@@ -82,6 +85,7 @@ class FaceTurner:
         self._active = False
         self._latest: ImageMessage | None = None
         self._rotator: FaceRotator | None = None
+        self._stream: FrameStream | None = None
         self._loaded: tuple[object, ...] = ()
         self.worker: Worker[ImageMessage] = Worker(
             self._frame_steps, QUEUE_SIZE, self._count_frames
@@ -171,6 +175,8 @@ class FaceTurner:
     def _drop_work(self, reason: str) -> None:
         self._latest = None
         self.worker.abandon(NotActiveError(reason))
+        with suppress(NotActiveError):  # the worker has stopped, and forgotten all
+            self.worker.call(self._forget_faces)
 
     def _load(self) -> None:
         wanted = self.parameters.rotator
@@ -179,12 +185,18 @@ class FaceTurner:
             self._release()
             settings = {f.name: getattr(wanted, f.name) for f in dataclasses.fields(wanted)}
             self._rotator = load(self.parameters.pipeline, **settings)
+            self._stream = FrameStream(self._rotator)
             self._loaded = identity
 
     def _release(self) -> None:
-        rotator, self._rotator = self._rotator, None
+        self._forget_faces()
+        rotator, self._rotator, self._stream = self._rotator, None, None
         if rotator is not None:
             rotator.close()
+
+    def _forget_faces(self) -> None:
+        if self._stream is not None:
+            self._stream.forget()
 
     def _prepare(self, request: Request) -> tuple[ImageMessage, Rotation]:
         self.statistics.count(Count.REQUESTS)
@@ -240,13 +252,14 @@ class FaceTurner:
 
     def _turn_frame(self, message: ImageMessage) -> Steps[None]:
         started = time.monotonic()
-        parameters, rotator = self.parameters, self._rotator
-        if rotator is None:
+        parameters, rotator, stream = self.parameters, self._rotator, self._stream
+        if rotator is None or stream is None:
             raise NotActiveError("no pipeline is loaded")
         image = image_from_message(message)
         fov = parameters.rotator.fov or self.camera_fov
         settings = self._settings(rotator, fov, parameters.rotator.max_faces)
-        faces = yield from rotate(rotator, image, parameters.views, settings, started)
+        fit = partial(stream.fit, header=message.header, tracking=parameters.tracking)
+        faces = yield from rotate(rotator, image, parameters.views, settings, started, fit)
         self._on_faces(message.header, image, faces, parameters)
         self.statistics.measure(Timing.LATENCY, time.monotonic() - started)
         self.statistics.record_stages(faces[0].fitted.timings)

@@ -95,8 +95,8 @@ class FaceMessages:
 
 
 def face_id(face: TurnedFace) -> str:
-    """Name of a face among those of its image."""
-    return f"face{face.index}"
+    """Name of a face: in a stream while it is in view, else among those of its image."""
+    return face.fitted.face_id or f"face{face.index}"
 
 
 def _angle_to_field(angle: float | None) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
@@ -16,6 +18,7 @@ from opendr_facerot.ros.parameters import FRONTAL, NodeParameters
 from opendr_facerot.ros.rotation import TurnedFace
 from opendr_facerot_interfaces.msg import RotatedFaceArray
 
+_LOST_TOPIC = 5.0  # seconds after which the topic of a face that has left is withdrawn
 _QOS = QoSProfile(depth=10)  # reliable; deep enough for several faces of one frame
 
 
@@ -26,7 +29,8 @@ class ResultPublisher:
         self._node = node
         self._faces = node.create_lifecycle_publisher(RotatedFaceArray, "~/faces", _QOS)
         self._montage = node.create_lifecycle_publisher(Image, "~/montage", _QOS)
-        self._frontalized: dict[int, Publisher] = {}
+        self._frontalized: dict[str, Publisher] = {}
+        self._last_seen: dict[str, float] = {}
 
     def wanted(self, parameters: NodeParameters) -> bool:
         """Whether anybody subscribes.
@@ -52,6 +56,7 @@ class ResultPublisher:
             self._faces.publish(face_message(face, face.views, header))
             if parameters.publish_humans:
                 self._publish_frontalized(face, header)
+        self._withdraw_lost()
         if self._montage_wanted(parameters):
             self._montage.publish(montage_message(image, faces, header))
 
@@ -66,10 +71,20 @@ class ResultPublisher:
         return parameters.publish_montage and self._montage.get_subscription_count() > 0
 
     def _publish_frontalized(self, face: TurnedFace, header: Header) -> None:
-        publisher = self._frontalized.get(face.index)
+        name = face_id(face)
+        publisher = self._frontalized.get(name)
         if publisher is None:
-            topic = f"/humans/faces/{face_id(face)}/frontalized"
+            topic = f"/humans/faces/{name}/frontalized"
             publisher = self._node.create_publisher(Image, topic, _QOS)
-            self._frontalized[face.index] = publisher
+            self._frontalized[name] = publisher
+        if face.fitted.face_id is not None:
+            self._last_seen[name] = time.monotonic()
         frontal = next(view for view in face.views if view.view == FRONTAL)
         publisher.publish(view_message(frontal, header).image)
+
+    def _withdraw_lost(self) -> None:
+        """Withdraw topics of faces that were followed and have left: their names do not return."""
+        now = time.monotonic()
+        for name in [n for n, seen in self._last_seen.items() if now - seen > _LOST_TOPIC]:
+            del self._last_seen[name]
+            self._node.destroy_publisher(self._frontalized.pop(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -64,6 +64,7 @@ def rotate(
     views: Sequence[View],
     settings: RotatorSettings,
     started: float,
+    fit: Callable[[NDArray[np.uint8]], list[FittedFace]] | None = None,
 ) -> Rotation:
     """Turn every face of an image, pausing after each view.
 
@@ -75,6 +76,7 @@ def rotate(
         views: The views of each face.
         settings: In force during each step.
         started: When the image was taken up, on the clock of :func:`time.monotonic`.
+        fit: Finds and reconstructs the faces; the pipeline's own by default.
 
     Raises:
         AngleError: All the pictures together are larger than :data:`MAX_PICTURE_BYTES`.
@@ -82,7 +84,8 @@ def rotate(
     """
     rotator.settings = settings
     size = (image.shape[1], image.shape[0])
-    faces = [TurnedFace(index, fitted, size) for index, fitted in enumerate(rotator.fit(image))]
+    found = (fit or rotator.fit)(image)
+    faces = [TurnedFace(index, fitted, size) for index, fitted in enumerate(found)]
     total = len(faces) * len(views)
     _check_memory(total, settings)
     done = 0

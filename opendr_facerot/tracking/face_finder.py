@@ -163,20 +163,20 @@ class FaceFinder:
         for track in tuple(tracks.visible):
             track.state.unseen += 1
         for k, face in enumerate(found):
-            track = matched.get(k)
-            if track is not None and track in tracks.visible:
-                self._confirm(track.state, face)
+            same = matched.get(k)
+            if same is not None and same in tracks.visible:
+                self._confirm(same.state, face)
                 continue
             mesh = self._mesh.landmarks(image, face)
             if mesh.confidence < MESH_CONFIDENCE:
                 continue
             state = FoundFace(mesh.points, face.score, np.zeros(4))
             self._confirm(state, face)
-            if track is None:
+            if same is None:
                 tracks.begin(face.box, now, state)
             else:
-                track.state = state
-                tracks.find_again(track, face.box, now)
+                same.state = state
+                tracks.find_again(same, face.box, now)
         for track in tuple(tracks.visible):
             if track.state.unseen >= _UNSEEN_LOOKS:
                 tracks.lose(track)

@@ -72,7 +72,7 @@ class OneEuroRotation:
     def __init__(self, settings: OneEuroSettings) -> None:
         self._settings = settings
         self._raw: NDArray[np.float64] | None = None
-        self._velocity = np.zeros(3)
+        self._velocity: NDArray[np.float64] = np.zeros(3)
         self._value = np.eye(3)
 
     def __call__(self, measured: NDArray[np.floating], seconds: float) -> NDArray[np.float64]:

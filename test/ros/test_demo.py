@@ -55,7 +55,7 @@ def test_demo_turns_the_astronaut(environment: dict[str, str], tmp_path: Path) -
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"montage.png", *names}
     for name in ("montage.png", *names):
         assert f"written  {tmp_path / 'out' / name}\n" in output
-    assert re.search(r"^frame    face0: 9 views in \d+\.\d\d s$", output, re.MULTILINE)
+    assert re.search(r"^frame    track0: 9 views in \d+\.\d\d s$", output, re.MULTILINE)
     assert re.search(r"^service  9 views, round trip \d+\.\d\d s$", output, re.MULTILINE)
     assert re.search(r"^stages   detect [\d.]+ ms, ", output, re.MULTILINE)
 
