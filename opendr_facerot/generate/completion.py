@@ -203,6 +203,12 @@ def mirrored(
     return StandIn(mirror, other, other.cosine - seen.cosine)
 
 
+def own_confidence(seen: Observation, stand_in: StandIn) -> NDArray[np.floating]:
+    """Confidence ``(V,)`` in what the photo shows, less where the stand-in is seen better."""
+    better = smoothstep(0.2, 0.5, stand_in.advantage) * stand_in.seen.confidence
+    return np.asarray(seen.confidence * (1.0 - 0.8 * better))
+
+
 def complete_observed(
     model: HeadModel,
     seen: Observation,
@@ -225,8 +231,7 @@ def complete_observed(
         has_hair: There is hair on the head.
     """
     surface, other = model.fine, stand_in.seen
-    better = smoothstep(0.2, 0.5, stand_in.advantage) * other.confidence
-    confidence = seen.confidence * (1.0 - 0.8 * better)
+    confidence = own_confidence(seen, stand_in)
 
     # Hair and colours vary slowly: they are solved for on the coarse mesh.
     n = len(model.coarse.vertices)
