@@ -107,7 +107,8 @@ def test_smooth_field_on_the_head_agrees_with_a_direct_solver() -> None:
     np.testing.assert_allclose(found, expected, atol=5e-3)
     precise = topology.smooth_field(data, weight, stiffness, tolerance=1e-8)
     np.testing.assert_allclose(precise, expected, atol=1e-6)
-    np.testing.assert_array_equal(topology.smooth_field(data[:, 1], weight, stiffness), found[:, 1])
+    alone = topology.smooth_field(data[:, 1], weight, stiffness)
+    np.testing.assert_allclose(alone, found[:, 1], atol=1e-12)
 
 
 def test_neighbour_min_and_normals_of_the_head_against_loops() -> None:
