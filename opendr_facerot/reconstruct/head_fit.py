@@ -30,48 +30,125 @@ _MOUTH_TOP = 79.2  # centimetres, template space: the upper lip and what is belo
 
 
 @dataclass(frozen=True, eq=False)
-class HeadFit:
-    """A head model placed in front of a camera.
+class HeadParameters:
+    """The head model's parameters for one face.
 
     Attributes:
-        vertices: ``(n, 3)`` float64 coarse vertices in camera space (centimetres), moved so that
-            the landmarks project onto their pixels.
-        angles: Yaw, pitch and roll of the head as it appears, radians: relative to the ray from
-            the camera to the head.
-        seen_from: ``(3, 3)`` rotation of that ray; see :func:`opendr_facerot.geometry.look_at`.
+        seen_from: ``(3, 3)`` rotation of the ray from the camera to the head; see
+            :func:`opendr_facerot.geometry.look_at`.
         rotation: ``(3, 3)`` from template axes to camera axes.
         translation: ``(3,)`` centimetres, camera space.
         identity: ``(I,)`` coefficients, standard deviations.
         expression: ``(X,)`` activations.
-        residual: Mean distance in pixels between the landmarks and the model before the final
-            displacement.
     """
 
-    vertices: NDArray[np.floating]
-    angles: tuple[float, float, float]
     seen_from: NDArray[np.floating]
     rotation: NDArray[np.floating]
     translation: NDArray[np.floating]
     identity: NDArray[np.floating]
     expression: NDArray[np.floating]
+
+    @property
+    def angles(self) -> tuple[float, float, float]:
+        """Yaw, pitch and roll of the head as it appears, radians: relative to the ray to it."""
+        return euler_from_rotation(MODEL_TO_CAMERA @ self.seen_from.T @ self.rotation)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadFit(HeadParameters):
+    """A head model placed in front of a camera.
+
+    Attributes:
+        vertices: ``(n, 3)`` float64 coarse vertices in camera space (centimetres), moved so that
+            the landmarks project onto their pixels.
+        residual: Mean distance in pixels between the landmarks and the model before the final
+            displacement.
+    """
+
+    vertices: NDArray[np.floating]
     residual: float
 
 
 def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intrinsics) -> HeadFit:
+    """Fit the head model to the landmarks of one face.
+
+    What :func:`fit_parameters` leaves is taken up by a smooth displacement, parallel to the image,
+    of the front of the head.
+
+    Args:
+        model: The head model.
+        landmarks: See :func:`fit_parameters`.
+        intrinsics: Camera of the image that the landmarks are in.
+    """
+    fit = fit_parameters(model, landmarks, intrinsics)
+    shape = head_shape(model, fit.identity, fit.expression)
+    vertices = shape @ fit.rotation.T + fit.translation
+    offset, displacement = lateral_displacement(model, vertices, landmarks, intrinsics)
+    return HeadFit(
+        seen_from=fit.seen_from,
+        rotation=fit.rotation,
+        translation=fit.translation,
+        identity=fit.identity,
+        expression=fit.expression,
+        vertices=vertices + model.warp(displacement),
+        residual=float(np.linalg.norm(offset, axis=1).mean()),
+    )
+
+
+def head_shape(
+    model: HeadModel, identity: NDArray[np.floating], expression: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Coarse vertices ``(n, 3)`` in template space of the model's coefficients."""
+    return np.asarray(
+        model.mean
+        + np.tensordot(identity, model.identity, 1)
+        + np.tensordot(expression, model.expression, 1)
+    )
+
+
+def lateral_displacement(
+    model: HeadModel,
+    vertices: NDArray[np.floating],
+    landmarks: NDArray[np.floating],
+    intrinsics: Intrinsics,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """What takes the model's landmarks onto their pixels, parallel to the image.
+
+    Args:
+        model: The head model.
+        vertices: ``(n, 3)`` coarse vertices, camera space.
+        landmarks: ``(468 or more, 2 or more)`` x, y in pixels.
+        intrinsics: Camera of the image that the landmarks are in.
+
+    Returns:
+        ``(468, 2)`` pixels and ``(468, 3)`` centimetres, camera space.
+    """
+    fitted = model.landmarks(vertices)
+    offset = np.asarray(landmarks[:468, :2], np.float64) - intrinsics.project(fitted)
+    lateral = np.zeros((468, 3))
+    lateral[:, :2] = offset * fitted[:, 2:] / intrinsics.focal
+    return offset, lateral
+
+
+def fit_parameters(
+    model: HeadModel,
+    landmarks: NDArray[np.floating],
+    intrinsics: Intrinsics,
+    identity: NDArray[np.floating] | None = None,
+) -> HeadParameters:
     """Fit pose, identity and expression to the landmarks of one face.
 
     The rotation comes from the three-dimensional landmarks alone. Fitting it to their projection
     together with the shape is ill-posed: a flatter face turned further projects almost alike, and
     yaw is then overestimated by a quarter. Translation and shape follow in turn, the shape by
     ridge-regularised least squares on reprojection errors in centimetres at the point's depth.
-    What is left is taken up by a smooth displacement, parallel to the image, of the front of the
-    head.
 
     Args:
         model: The head model.
         landmarks: ``(468 or more, 3)`` points of the attention mesh: x, y in pixels, z relative
             depth in pixels, smaller = nearer.
         intrinsics: Camera of the image that the landmarks are in.
+        identity: ``(I,)`` the identity, if it is known.
     """
     points = np.asarray(landmarks[:468], np.float64)
     weights = np.ones(468)
@@ -83,7 +160,10 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     seen_from = look_at(np.append(rays[rigid].mean(0), 1.0))
     rotation = seen_from @ MODEL_TO_CAMERA @ appearing
 
-    modes, split = model.landmark_modes, len(model.identity)
+    modes, split, base = model.landmark_modes, len(model.identity), mean
+    if identity is not None:
+        base = mean + np.tensordot(identity, modes[:split], 1)
+        modes, split = modes[split:], 0
     coefficients = np.zeros(len(modes))
     # The rotation is known, so the problem is linear in the shape but for the points' depth.
     jacobian = shape_jacobian(modes @ rotation.T, rays, weights)
@@ -91,33 +171,19 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     prior[:split] = (IDENTITY_PRIOR * PRIOR_SCALE) ** 2
     normal_equations = cho_factor(jacobian @ jacobian.T + np.diag(prior))
     for _ in range(_ROUNDS):
-        turned = (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T
+        turned = (base + np.tensordot(coefficients, modes, 1)) @ rotation.T
         translation = best_translation(turned, rays, weights)
         error = shape_error(turned + translation, rays, points[:, 2] / intrinsics.focal, weights)
         step = cho_solve(normal_equations, jacobian @ error - prior * coefficients)
         coefficients = coefficients + step
         coefficients[split:] = np.clip(coefficients[split:], *EXPRESSION_RANGE)
 
-    identity, expression = coefficients[:split], coefficients[split:]
-    shape = (
-        model.mean
-        + np.tensordot(identity, model.identity, 1)
-        + np.tensordot(expression, model.expression, 1)
-    )
-    vertices = shape @ rotation.T + translation
-    fitted = model.landmarks(vertices)
-    offset = points[:, :2] - intrinsics.project(fitted)
-    lateral = np.zeros((468, 3))
-    lateral[:, :2] = offset * fitted[:, 2:] / intrinsics.focal
-    return HeadFit(
-        vertices=vertices + model.warp(lateral),
-        angles=euler_from_rotation(appearing),
+    return HeadParameters(
         seen_from=seen_from,
         rotation=rotation,
         translation=translation,
-        identity=identity,
-        expression=expression,
-        residual=float(np.linalg.norm(offset, axis=1).mean()),
+        identity=coefficients[:split] if identity is None else identity,
+        expression=coefficients[split:],
     )
 
 
