@@ -15,7 +15,9 @@ FACE_HEIGHT = 300.0
 
 _SIDE = 3.1  # face heights: hair, neck and shoulders fit in
 _CENTRE_Y = 0.47  # of the side: where the middle of the face lies
-_LARGEST_UPSCALE = 2.5
+LARGEST_UPSCALE = 2.5
+"""Work pixels per photo pixel that a photo is enlarged to at most."""
+
 FOREHEAD, CHIN = 10, 152
 """Landmarks of the attention mesh that the face height is measured between."""
 
@@ -64,7 +66,10 @@ class WorkImage:
 
 
 def cut_work_image(
-    image: NDArray[np.uint8], landmarks: NDArray[np.floating], intrinsics: Intrinsics
+    image: NDArray[np.uint8],
+    landmarks: NDArray[np.floating],
+    intrinsics: Intrinsics,
+    largest_upscale: float = LARGEST_UPSCALE,
 ) -> WorkImage:
     """Cut the work image of the face with these landmarks.
 
@@ -72,13 +77,17 @@ def cut_work_image(
         image: ``(H, W, 3)`` uint8 RGB photo.
         landmarks: ``(478, 3)`` attention mesh, photo pixels.
         intrinsics: Camera of the photo.
+        largest_upscale: Work pixels per photo pixel at most. At 1 they are the photo's own, unless
+            it has to be reduced.
     """
     points = np.asarray(landmarks, np.float64)
     top, chin = points[FOREHEAD, :2], points[CHIN, :2]
     height = float(np.linalg.norm(top - chin))
-    scale = min(FACE_HEIGHT / height, _LARGEST_UPSCALE)
+    scale = min(FACE_HEIGHT / height, largest_upscale)
     side = round(_SIDE * height * scale)
     offset = np.array([side / 2, side * _CENTRE_Y]) - scale * (top + chin) / 2
+    if scale == 1.0:
+        offset = np.round(offset)
     size = np.array(image.shape[1::-1])
     # Only the part of the photo that the square covers, and a margin for the filters below.
     first = np.clip(np.floor(-offset / scale) - 8, 0, size - 1).astype(int)
