@@ -40,7 +40,9 @@ def work_image(image: NDArray[np.uint8]) -> WorkImage:
     points[:468, :2] = CAMERA.project(model.landmarks(coarse))
     height = float(np.linalg.norm(points[10] - points[152]))
     inside = np.ones((SIZE, SIZE), np.float32)
-    return WorkImage(image, inside, 1.0, np.zeros(2), points, CAMERA, height)
+    return WorkImage(
+        image, inside, 1.0, np.zeros(2), points, CAMERA, height, image, np.zeros(2)
+    )
 
 
 def bald(hair: float = 0.0) -> Appearance:

@@ -86,7 +86,7 @@ def test_place_maps_points_as_it_says(scale: float) -> None:
 
 def test_the_plate_shows_no_head(rotator: HeadRotator, astronaut_face: facerot.FittedFace) -> None:
     """Wall replaces the middle of her face; her suit and the wall far from her stay."""
-    state = astronaut_face.state
+    state = astronaut_face.state.scenery
     photo, behind = state.work.image.astype(int), state.plate.behind.astype(int)
     column, row = state.work.centre.astype(int)
     middle = (slice(row - 60, row + 40), slice(column - 60, column + 60))

@@ -30,7 +30,9 @@ from opendr_facerot.render.compose import (
     make_plate,
     over_colour,
     over_plate,
+    show_photo,
     straight_alpha,
+    towards_photo,
 )
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import view_fragments
@@ -46,6 +48,8 @@ _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
 _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
 """Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
+_SAME_POSE = (math.radians(3.0), math.radians(0.5))
+"""Turn from the photo's pose below which the photo begins to take the view's place, takes it."""
 _FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
 
 
@@ -125,9 +129,15 @@ class HeadRotator:
             if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
                 layer = frame.person if background == "plate" else frame.hair
                 head = lay_over(head, layer, loose)
+            # The photo's own pose is the photo itself.
+            same = float(smoothstep(*_SAME_POSE, np.linalg.norm(turn)))
+            if same:
+                head = show_photo(head, frame.photo, frame.person[..., 3], same)
             alpha = None
             if background == "plate":
                 picture = over_plate(head, frame.behind, frame.collar)
+                if same:
+                    picture = towards_photo(picture, frame.photo, same)
             elif background == "transparent":
                 picture, alpha = straight_alpha(head)
             else:

@@ -12,7 +12,7 @@ from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import HeadFit
 from opendr_facerot.reconstruct.work_image import WorkImage
-from opendr_facerot.render.compose import Plate, place
+from opendr_facerot.render.compose import Plate, place, place_photo
 from opendr_facerot.render.texture import SUPERSAMPLING, VertexAppearance
 
 _VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
@@ -31,6 +31,7 @@ class ViewFrame:
         collar: ``(size, size, 4)`` uint8.
         person: ``(size, size, 4)`` uint8.
         hair: ``(size, size, 4)`` uint8.
+        photo: ``(size, size, 4)`` uint8 RGBA, the photo itself.
     """
 
     size: int
@@ -40,6 +41,7 @@ class ViewFrame:
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
     hair: NDArray[np.uint8]
+    photo: NDArray[np.uint8]
 
 
 class Scenery(Protocol):
@@ -92,6 +94,7 @@ def photo_frame(
         camera.scaled(scale, *offset),
         detail_chart(size * SUPERSAMPLING / (_VIEW_SIDE * _FACE_HEIGHT)),
         *(place(layer, scale, offset, size) for layer in layers),
+        photo=place_photo(plate, scale, offset, size),
     )
 
 

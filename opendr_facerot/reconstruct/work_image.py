@@ -34,6 +34,8 @@ class WorkImage:
         landmarks: ``(478, 3)`` float64 attention mesh in work pixels.
         intrinsics: Camera of the work image.
         face_height: Work pixels from the top of the forehead to the chin.
+        photo: ``(h, w, 3)`` uint8 RGB, the part of the photo that the square covers.
+        photo_offset: ``(2,)``: work = scale * photo + photo_offset.
     """
 
     image: NDArray[np.uint8]
@@ -43,6 +45,8 @@ class WorkImage:
     landmarks: NDArray[np.float64]
     intrinsics: Intrinsics
     face_height: float
+    photo: NDArray[np.uint8]
+    photo_offset: NDArray[np.float64]
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -92,9 +96,10 @@ def cut_work_image(
     # Only the part of the photo that the square covers, and a margin for the filters below.
     first = np.clip(np.floor(-offset / scale) - 8, 0, size - 1).astype(int)
     last = np.clip(np.ceil((side - offset) / scale) + 8, first + 1, size).astype(int)
-    source = image[first[1] : last[1], first[0] : last[0]]
+    photo = image[first[1] : last[1], first[0] : last[0]].copy()
     shift = offset + scale * first
     to_work = np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
+    source = photo
     if scale < 0.6:  # warpAffine takes point samples: reducing needs a low-pass first
         source = cv2.GaussianBlur(source, (0, 0), 0.4 / scale)
     kernel = cv2.INTER_LINEAR if scale < 1.0 else cv2.INTER_CUBIC
@@ -113,4 +118,6 @@ def cut_work_image(
         landmarks=scaled,
         intrinsics=intrinsics.scaled(scale, *offset),
         face_height=height * scale,
+        photo=photo,
+        photo_offset=shift,
     )

@@ -28,12 +28,18 @@ class Plate:
         collar: ``(S, S, 4)`` uint8 RGBA: clothing that lies in front of the neck.
         person: ``(S, S, 4)`` uint8 RGBA: the person as photographed, hair and all.
         hair: ``(S, S, 4)`` uint8 RGBA: of that, only what is around the face.
+        photo: ``(h, w, 3)`` uint8 RGB, the photo itself, where there is some of it.
+        photo_scale: Work pixels per pixel of ``photo``.
+        photo_offset: ``(2,)``: work = photo_scale * photo + photo_offset.
     """
 
     behind: NDArray[np.uint8]
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
     hair: NDArray[np.uint8]
+    photo: NDArray[np.uint8]
+    photo_scale: float
+    photo_offset: NDArray[np.float64]
 
 
 def make_plate(
@@ -59,7 +65,8 @@ def make_plate(
 
     cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
     cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
-    body = np.maximum(smoothstep(0.06, -0.03, height), _shoulders(work, matte, appearance, head, lateral))
+    shoulders = _shoulders(work, matte, appearance, head, lateral)
+    body = np.maximum(smoothstep(0.06, -0.03, height), shoulders)
     body = (body * standing).astype(np.float32)
     body *= _connected_to_bottom(body, head, height)
 
@@ -80,10 +87,21 @@ def make_plate(
     collar = cloth * smoothstep(0.0, -0.06, height) * smoothstep(0.4, 0.8, matte) * work.inside
     rgba = np.dstack([foreground, 255.0 * collar])
     around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
+    # Where the matte is thin, the photo's own colours are half background.
+    solid = smoothstep(0.8, 1.0, matte)[..., None]
+    colours = _to_uint8(foreground + solid * (work.image - foreground))
     person, hair = (
-        np.dstack([work.image, _to_uint8(255.0 * alpha)]) for alpha in (matte, matte * around_head)
+        np.dstack([colours, _to_uint8(255.0 * alpha)]) for alpha in (matte, matte * around_head)
     )
-    return Plate(_to_uint8(behind), _to_uint8(rgba), person, hair)
+    return Plate(
+        behind=_to_uint8(behind),
+        collar=_to_uint8(rgba),
+        person=person,
+        hair=hair,
+        photo=work.photo,
+        photo_scale=work.scale,
+        photo_offset=work.photo_offset,
+    )
 
 
 def place(
@@ -98,6 +116,55 @@ def place(
             image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     )
+
+
+def place_photo(
+    plate: Plate, scale: float, offset: NDArray[np.float64], size: int
+) -> NDArray[np.uint8]:
+    """The photo itself, resampled once: output = scale * work + offset.
+
+    Returns:
+        ``(size, size, 4)`` uint8 RGBA, transparent where there is no photo.
+    """
+    photo = plate.photo
+    whole = np.full((*photo.shape[:2], 1), 255, np.uint8)
+    zoom, shift = scale * plate.photo_scale, scale * plate.photo_offset + offset
+    matrix = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
+    if zoom < 0.7:
+        photo = cv2.GaussianBlur(photo, (0, 0), 0.4 / zoom)
+    kernel = cv2.INTER_LINEAR if zoom < 0.7 else cv2.INTER_CUBIC
+    colours = cv2.warpAffine(
+        photo, matrix, (size, size), flags=kernel, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.dstack([colours, cv2.warpAffine(whole, matrix, (size, size))])
+
+
+def show_photo(
+    head: NDArray[np.float32], photo: NDArray[np.uint8], matte: NDArray[np.uint8], share: float
+) -> NDArray[np.float32]:
+    """Blend a premultiplied head towards the photo's colours where the photo shows the person.
+
+    Args:
+        head: ``(N, N, 4)`` float32, premultiplied RGB of 0..255 and alpha of 0..1.
+        photo: ``(N, N, 4)`` uint8 RGBA.
+        matte: ``(N, N)`` uint8, the person in it.
+        share: In [0, 1].
+
+    Returns:
+        ``(N, N, 4)`` float32 of the same alpha.
+    """
+    alpha = head[..., 3:]
+    weight = np.minimum(photo[..., 3:], matte[..., None]) * np.float32(share / 255.0)
+    colours = head[..., :3] + weight * (photo[..., :3] * alpha - head[..., :3])
+    return np.concatenate([colours, alpha], axis=2)
+
+
+def towards_photo(
+    image: NDArray[np.uint8], photo: NDArray[np.uint8], share: float
+) -> NDArray[np.uint8]:
+    """Blend an image ``(N, N, 3)`` towards a photo ``(N, N, 4)`` RGBA by a share in [0, 1]."""
+    weight = photo[..., 3:] * np.float32(share / 255.0)
+    return _to_uint8(image + weight * (photo[..., :3] - image.astype(np.float32)))
 
 
 def lay_over(
