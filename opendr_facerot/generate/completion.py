@@ -41,7 +41,7 @@ _LARGEST_CORRECTION = 0.8  # natural log
 
 def interior_of(matte: NDArray[np.float32], face_height: float) -> NDArray[np.bool_]:
     """Pixels that surely show the person: well inside the matte."""
-    return cv2.erode((matte > 0.6).astype(np.uint8), disc(0.012 * face_height)) > 0
+    return cv2.erode((matte > 0.6).astype(np.uint8), disc(0.016 * face_height)) > 0
 
 
 def extend_foreground(work: WorkImage, interior: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -93,15 +93,16 @@ class StandIn:
     """What is shown in place of each vertex where the photo does not show it.
 
     Attributes:
-        vertex: ``(V,)`` the vertex that it is: the same one or its mirror vertex.
+        vertex: ``(V,)`` the vertex that it is: its mirror vertex, or the same one in another photo,
+            whose colours are then already those of this photo's light.
         seen: Row v is what a photo shows of ``vertex[v]``; its confidence is how well that can
             stand in for v.
-        advantage: ``(V,)`` cosine by which it is seen better than v itself.
+        precedence: ``(V,)`` in [0, 1], how far it comes before the photo itself.
     """
 
     vertex: NDArray[np.integer]
     seen: Observation
-    advantage: NDArray[np.floating]
+    precedence: NDArray[np.floating]
 
 
 def complete(
@@ -200,13 +201,13 @@ def mirrored(
     strand = smoothstep(0.25, 0.6, other.hair) * (1.0 - smoothstep(0.3, 0.6, seen.hair))
     confidence *= np.where(hair_zone, 1.0, 1.0 - strand)
     other = replace(other, confidence=confidence)
-    return StandIn(mirror, other, other.cosine - seen.cosine)
+    precedence = 0.8 * smoothstep(0.2, 0.5, other.cosine - seen.cosine)
+    return StandIn(mirror, other, precedence)
 
 
 def own_confidence(seen: Observation, stand_in: StandIn) -> NDArray[np.floating]:
-    """Confidence ``(V,)`` in what the photo shows, less where the stand-in is seen better."""
-    better = smoothstep(0.2, 0.5, stand_in.advantage) * stand_in.seen.confidence
-    return np.asarray(seen.confidence * (1.0 - 0.8 * better))
+    """Confidence ``(V,)`` in what the photo shows, less where the stand-in comes before it."""
+    return np.asarray(seen.confidence * (1.0 - stand_in.precedence * stand_in.seen.confidence))
 
 
 def complete_observed(
@@ -248,7 +249,7 @@ def complete_observed(
         replace(coarse_other, colour=coarse_other.colour - second_shading[:n]),
         confidence[:n],
         hair,
-        hair[stand_in.vertex[:n]],
+        stand_in.vertex[:n],
     )
     correction = model.subdivide(difference) + shading - second_shading
     correction = np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
@@ -262,7 +263,7 @@ def complete_observed(
         second_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
-        detail_xy=chart_positions(surface.vertices),
+        detail_xy=chart_positions(surface.earless),
         detail_level=detail_level,
         source_cosine=seen.cosine.astype(np.float32),
         visible=seen.visible.astype(np.float32),
@@ -377,7 +378,7 @@ def _albedo(
     other: Observation,
     confidence: NDArray[np.floating],
     hair: NDArray[np.floating],
-    other_hair: NDArray[np.floating],
+    other_vertex: NDArray[np.integer],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colour without shading of each vertex, natural log.
 
@@ -387,7 +388,7 @@ def _albedo(
         other: What stands in for it, likewise.
         confidence: ``(V,)`` in [0, 1], that of ``seen`` less where ``other`` is better.
         hair: ``(V,)`` in [0, 1].
-        other_hair: ``(V,)`` in [0, 1], on the vertices that stand in.
+        other_vertex: ``(V,)`` the vertices that stand in.
 
     Returns:
         ``difference`` ``(V, 3)`` between each vertex and what stands in for it, continued from
@@ -398,8 +399,11 @@ def _albedo(
     own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
-    known = 2.0 * seen.confidence * other.confidence + _UNKNOWN_DIFFERENCE
-    difference = topology.smooth_field(seen.colour - other.colour, known, own_kind * at_ear)
+    both = 2.0 * seen.confidence * other.confidence
+    both *= other_vertex != np.arange(len(both))
+    known = both + _UNKNOWN_DIFFERENCE
+    data = (both / known)[:, None] * (seen.colour - other.colour)
+    difference = topology.smooth_field(data, known, own_kind * at_ear)
 
     borrowed = 0.8 * other.confidence * (1.0 - confidence)
     lent_colour = other.colour + difference
@@ -420,10 +424,11 @@ def _albedo(
     def kinds(
         photo: Observation, label: NDArray[np.floating]
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        return (1.0 - label) ** 2 * photo.skin_like, label**2 * (0.03 + 0.97 * photo.deep_inside)
+        strands = label**2 * smoothstep(0.5, 0.9, photo.hair)
+        return (1.0 - label) ** 2 * photo.skin_like, strands * (0.03 + 0.97 * photo.deep_inside)
 
     bare, covered = kinds(seen, hair)
-    other_bare, other_covered = kinds(other, other_hair)
+    other_bare, other_covered = kinds(other, hair[other_vertex])
     skin = spread(confidence * bare, borrowed * bare * other_bare, skin_prior, 0.004, at_ear)
     if not (hair > 0.0).any():
         return difference, skin
