@@ -37,7 +37,7 @@ from opendr_facerot.render.compose import (
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import view_fragments
 from opendr_facerot.render.texture import HeadShader, VertexAppearance
-from opendr_facerot.rotator import Face, FaceTracker, FittedFace, RotatedFace, RotatorSettings
+from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.tracking.face_finder import FaceFinder
 from opendr_facerot.tracking.head_tracker import HeadTracker
@@ -144,10 +144,17 @@ class HeadRotator:
                 picture = over_colour(head, background)
             yield RotatedFace(view, yaw, pitch, roll, seen, picture, alpha)
 
-    def track(self) -> FaceTracker:
+    def track(self) -> HeadTracker:
         """A tracker for one stream; see :meth:`TrackingRotator.track`."""
         finder = FaceFinder(self._detector, self._mesh)
-        return HeadTracker(finder, self._reconstruct, lambda: self.settings, self._camera)
+        return HeadTracker(
+            finder,
+            self._model,
+            self._matting,
+            self._reconstruct,
+            lambda: self.settings,
+            self._camera,
+        )
 
     def close(self) -> None:
         """Free the models."""
@@ -203,7 +210,7 @@ class HeadRotator:
         self,
         image: NDArray[np.uint8],
         face: Face,
-        landmarks: NDArray[np.float32],
+        landmarks: NDArray[np.floating],
         intrinsics: Intrinsics,
         clock: Stopwatch,
     ) -> FittedFace:

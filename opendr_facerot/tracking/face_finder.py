@@ -66,17 +66,16 @@ class FaceFinder:
 
     Attributes:
         tracks: The faces by name.
-        seconds: From the frame before to the newest one; 0 for the first.
+        time: Of the newest frame, seconds, on a clock that always runs on.
     """
 
     def __init__(self, detector: FaceDetector, mesh: AttentionMesh) -> None:
         self.tracks: TrackBook[FoundFace] = TrackBook()
-        self.seconds = 0.0
+        self.time = 0.0
         self._detector = detector
         self._mesh = mesh
         self._shape: tuple[int, ...] = ()
         self._stamp = 0.0  # of the newest frame
-        self._now = 0.0  # on a clock that always runs on
         self._looked = -np.inf
 
     def find(
@@ -95,7 +94,7 @@ class FaceFinder:
             The faces in view.
         """
         self._advance(image.shape, stamp)
-        tracks, now = self.tracks, self._now
+        tracks, now = self.tracks, self.time
         for track in tuple(tracks.visible):
             mesh = self._mesh.follow(image, track.state.points)
             track.state.points = mesh.points
@@ -118,10 +117,10 @@ class FaceFinder:
             self.tracks.clear()
             self._looked = -np.inf
             seconds = 0.0
-        self.seconds = 0.0 if first else (seconds or _NOMINAL_SECONDS)
+        seconds = 0.0 if first else (seconds or _NOMINAL_SECONDS)
         self._shape, self._stamp = shape, stamp
-        self._now += self.seconds
-        if self.seconds > MEMORY:  # nobody looked meanwhile: who is there now may be another
+        self.time += seconds
+        if seconds > MEMORY:  # nobody looked meanwhile: who is there now may be another
             self.tracks.clear()
 
     def _part_collided(self) -> None:
@@ -145,14 +144,14 @@ class FaceFinder:
     def _astray(self, track: Track[FoundFace]) -> float:
         """How far a face is from where it was going to be, in its sides."""
         box = track.state.box
-        away = np.abs(box - track.predicted(self._now)).max()
+        away = np.abs(box - track.predicted(self.time)).max()
         return float(away / max((box[2:] - box[:2]).max(), 1.0))
 
     def _look(self, image: NDArray[np.uint8], min_score: float, min_size: float) -> None:
         """Run the detector, and match what it finds with the faces that are known."""
-        tracks, now = self.tracks, self._now
+        tracks, now = self.tracks, self.time
         found = self._detector.detect(image, min_score=min_score, min_size=min_size)
-        known = [*tracks.visible, *tracks.lost]
+        known = list(tracks)
         penalty = np.repeat([0.0, _LOST_PENALTY], [len(tracks.visible), len(tracks.lost)])
         pairs = match_boxes(
             np.array([track.predicted(now) for track in known]).reshape(-1, 4),

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.errors import NoFaceError
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.stopwatch import Stopwatch
+from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.rotator import Face, FittedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.tracking.face_finder import FaceFinder
-
-Reconstruct = Callable[
-    [NDArray[np.uint8], Face, NDArray[np.float32], Intrinsics, Stopwatch], FittedFace
-]
-"""The full fit of a face whose landmarks are known."""
+from opendr_facerot.tracking.followed_head import FollowedHead
+from opendr_facerot.tracking.refresh import FollowedFrame, HeadTools, Reconstruct
 
 
 class HeadTracker:
@@ -27,6 +27,8 @@ class HeadTracker:
 
     Args:
         finder: Finds the faces of each frame.
+        model: The head model.
+        matting: Tells people from the background.
         reconstruct: The full fit of a face.
         settings: Gives the settings in force.
         camera: Gives the camera of an image of a width and height.
@@ -35,14 +37,19 @@ class HeadTracker:
     def __init__(
         self,
         finder: FaceFinder,
+        model: HeadModel,
+        matting: PersonMatting,
         reconstruct: Reconstruct,
         settings: Callable[[], RotatorSettings],
         camera: Callable[[int, int], Intrinsics],
     ) -> None:
         self._finder = finder
-        self._reconstruct = reconstruct
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="facerot refresh")
+        self._tools = HeadTools(model, matting, reconstruct, self._background)
         self._settings = settings
-        self._camera = camera
+        self._camera_of = camera
+        self._camera: Intrinsics | None = None
+        self._heads: dict[str, FollowedHead] = {}
 
     def fit(self, image: NDArray[np.uint8], stamp: float) -> list[FittedFace]:
         """Reconstruct the faces of the next frame; see :meth:`FaceTracker.fit`."""
@@ -50,34 +57,45 @@ class HeadTracker:
         clock = Stopwatch()
         settings = self._settings()
         height, width = image.shape[:2]
-        camera = self._camera(width, height)
-        with clock("detect"):
+        camera = self._camera_of(width, height)
+        if camera != self._camera:
+            self._heads.clear()
+            self._camera = camera
+        with clock("landmarks"):
             tracks = self._finder.find(
                 image, stamp, min_score=settings.min_score, min_size=settings.min_face_size
             )
         faces = [(track, track.state.face(width, height)) for track in tracks]
         faces = [(track, face) for track, face in faces if _is_wanted(face, settings)]
         faces.sort(key=lambda pair: -_area(pair[1]))
+        del faces[settings.max_faces or len(faces) :]
+        known = {track.face_id for track in self._finder.tracks}
+        self._heads = {name: head for name, head in self._heads.items() if name in known}
         if not faces:
             raise NoFaceError(
                 f"no face found in the {width}x{height} frame at a score of at least "
                 f"{settings.min_score:g} and a size of at least {settings.min_face_size} pixels: "
                 "lower min_score or min_face_size, or show a face from the front"
             )
+        fitted = []
         with single_threaded_blas():
-            return [
-                replace(
-                    self._reconstruct(
-                        image, face, track.state.points, camera, Stopwatch(dict(clock.seconds))
-                    ),
-                    face_id=track.face_id,
-                )
-                for track, face in faces[: settings.max_faces or None]
-            ]
+            for track, face in faces:
+                frame = FollowedFrame(image, face, track.state.points, camera, self._finder.time)
+                own_clock = Stopwatch(clock.seconds)
+                head = self._heads.get(track.face_id)
+                if head is None:
+                    head = FollowedHead(self._tools, frame, own_clock)
+                    self._heads[track.face_id] = head
+                else:
+                    head.follow(frame, own_clock)
+                fitted.append(replace(head.result, face_id=track.face_id))
+        return fitted
 
     def close(self) -> None:
-        """Forget all faces."""
+        """Forget all faces; see :meth:`FaceTracker.close`."""
+        self._background.shutdown(cancel_futures=True)
         self._finder.tracks.clear()
+        self._heads.clear()
 
 
 def _is_wanted(face: Face, settings: RotatorSettings) -> bool:

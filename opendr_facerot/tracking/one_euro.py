@@ -38,8 +38,8 @@ class OneEuroFilter:
     def __init__(self, settings: OneEuroSettings) -> None:
         self._settings = settings
         self._raw: NDArray[np.float64] | None = None
-        self._speed = np.zeros(())
-        self._value = np.zeros(())
+        self._speed: NDArray[np.float64] = np.zeros(())
+        self._value: NDArray[np.float64] = np.zeros(())
 
     def __call__(self, measured: ArrayLike, seconds: float) -> NDArray[np.float64]:
         """The smoothed value.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -72,6 +73,10 @@ class TrackBook(Generic[StateT]):
         self.visible: list[Track[StateT]] = []
         self.lost: list[Track[StateT]] = []
         self._named = 0
+
+    def __iter__(self) -> Iterator[Track[StateT]]:
+        """The faces in view, then those that are lost."""
+        return iter([*self.visible, *self.lost])
 
     def begin(self, box: NDArray[np.floating], stamp: float, state: StateT) -> Track[StateT]:
         """A face that was not there before."""

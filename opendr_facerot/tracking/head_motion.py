@@ -1,0 +1,118 @@
+"""How a head that is followed moves and what shape it has, smoothed.
+
+Two things are kept apart. Where the head is in the newest frame must be exact, or its texture would
+slide over it: there the landmarks are smoothed hardly at all. What shape it has in its own axes is
+what a view from a fixed angle shows: pose, expression and what they leave unexplained are smoothed
+each by its own filter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.geometry import Intrinsics
+from opendr_facerot.reconstruct.head_fit import (
+    HeadParameters,
+    fit_parameters,
+    head_shape,
+    lateral_displacement,
+)
+from opendr_facerot.reconstruct.head_model import HeadModel
+from opendr_facerot.reconstruct.work_image import CHIN, FOREHEAD
+from opendr_facerot.tracking.one_euro import OneEuroFilter, OneEuroRotation, OneEuroSettings
+
+_LANDMARKS = OneEuroSettings(min_cutoff=4.0, beta=20.0)  # face heights
+_ROTATION = OneEuroSettings(min_cutoff=1.5, beta=12.0)  # radians
+_PLACE = OneEuroSettings(min_cutoff=1.5, beta=12.0)  # tangents of the ray; log of the distance
+_EXPRESSION = OneEuroSettings(min_cutoff=2.0, beta=3.0)  # activations
+_REMAINDER = OneEuroSettings(min_cutoff=1.0, beta=0.6)  # centimetres
+
+
+@dataclass(frozen=True, eq=False)
+class MovingHead:
+    """A head in the newest frame.
+
+    Attributes:
+        parameters: Of the head model, smoothed.
+        shape: ``(V, 3)`` fine vertices in template space, smoothed.
+        vertices: ``(V, 3)`` fine vertices in camera space, where the newest frame shows them.
+        landmarks: ``(478, 3)`` of the attention mesh, pixels, hardly smoothed.
+    """
+
+    parameters: HeadParameters
+    shape: NDArray[np.floating]
+    vertices: NDArray[np.floating]
+    landmarks: NDArray[np.floating]
+
+
+class HeadMotion:
+    """Follows the motion of one head.
+
+    Args:
+        model: The head model.
+    """
+
+    def __init__(self, model: HeadModel) -> None:
+        self._model = model
+        self._landmarks = OneEuroFilter(_LANDMARKS)
+        self._rotation = OneEuroRotation(_ROTATION)
+        self._place = OneEuroFilter(_PLACE)
+        self._expression = OneEuroFilter(_EXPRESSION)
+        self._remainder = OneEuroFilter(_REMAINDER)
+        self._face_height = 0.0
+
+    def follow(
+        self,
+        landmarks: NDArray[np.floating],
+        intrinsics: Intrinsics,
+        seconds: float,
+        identity: NDArray[np.floating],
+        relief: NDArray[np.floating],
+    ) -> MovingHead:
+        """The head in the next frame.
+
+        Args:
+            landmarks: ``(478, 3)`` of the attention mesh, pixels of the frame.
+            intrinsics: Camera of the frame.
+            seconds: Since the frame before, > 0; ignored for the first one.
+            identity: ``(I,)`` coefficients of the head.
+            relief: ``(V, 3)`` by which the fine vertices differ from the model's, template space:
+                hair, and the outline of this head.
+        """
+        model = self._model
+        if not self._face_height:
+            self._face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
+        unit = self._face_height
+        points = unit * self._landmarks(np.asarray(landmarks, np.float64) / unit, seconds)
+        measured = fit_parameters(model, points, intrinsics, identity)
+        x, y, z = measured.translation
+        tangent_x, tangent_y, log_z = self._place([x / z, y / z, np.log(z)], seconds)
+        smooth = HeadParameters(
+            seen_from=measured.seen_from,
+            rotation=self._rotation(measured.rotation, seconds),
+            translation=np.exp(log_z) * np.array([tangent_x, tangent_y, 1.0]),
+            identity=identity,
+            expression=self._expression(measured.expression, seconds),
+        )
+        shape = head_shape(model, identity, smooth.expression)
+        posed = shape @ smooth.rotation.T + smooth.translation
+        _, off = lateral_displacement(model, posed, points, intrinsics)
+        remainder = self._remainder(self._unexplained(measured, points, intrinsics), seconds)
+        # Both displacements of the mesh at once: it is linear.
+        own = remainder @ smooth.rotation.T
+        both = model.warp(np.hstack([remainder, off - own]))
+        fine = model.refine(shape + both[:, :3]) + relief
+        vertices = fine @ smooth.rotation.T + smooth.translation + model.subdivide(both[:, 3:])
+        return MovingHead(smooth, fine, vertices, points)
+
+    def _unexplained(
+        self, measured: HeadParameters, points: NDArray[np.floating], intrinsics: Intrinsics
+    ) -> NDArray[np.floating]:
+        """What the model leaves of the landmarks ``(468, 3)``, centimetres, template space."""
+        shape = head_shape(self._model, measured.identity, measured.expression)
+        posed = shape @ measured.rotation.T + measured.translation
+        _, lateral = lateral_displacement(self._model, posed, points, intrinsics)
+        return np.asarray(lateral @ measured.rotation)
