@@ -40,6 +40,8 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         confidence=rng.uniform(0, 1, 4).astype(np.float32),
         second_xy=rng.uniform(0, 29, (4, 2)).astype(np.float32),
         second_confidence=rng.uniform(0, 1, 4).astype(np.float32),
+        second_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
+        second_visible=rng.uniform(0, 1, 4).astype(np.float32),
         second_correction=rng.uniform(-0.5, 0.5, (4, 3)).astype(np.float32),
         fill=rng.uniform(3, 5, (4, 3)).astype(np.float32),
         hair=rng.uniform(0, 1, 4).astype(np.float32),
@@ -61,9 +63,13 @@ def naive_shading(
 ) -> NDArray[np.float64]:
     """Ray-cast every sample; no rasteriser, no kernel."""
     normals = topology.vertex_normals(vertices)
-    ratio = appearance.source_cosine / np.maximum(facing(normals, vertices), 0.06)
-    confidence = np.maximum(
-        appearance.confidence, appearance.visible * smoothstep(0.5, 0.85, ratio)
+    cosine = np.maximum(facing(normals, vertices), 0.06)
+    confidence, second_confidence = (
+        np.maximum(trusted, visible * smoothstep(0.5, 0.85, source_cosine / cosine))
+        for trusted, visible, source_cosine in (
+            (appearance.confidence, appearance.visible, appearance.source_cosine),
+            (appearance.second_confidence, appearance.second_visible, appearance.second_cosine),
+        )
     )
     photo = appearance.foreground.astype(float)
 
@@ -99,7 +105,7 @@ def naive_shading(
                     return w @ values[f]
 
                 own = smoothstep(0.05, 0.6, at(confidence))
-                other = (1 - own) * smoothstep(0.05, 0.6, at(appearance.second_confidence))
+                other = (1 - own) * smoothstep(0.05, 0.6, at(second_confidence))
                 colour = own * sample(at(appearance.photo_xy))
                 colour += (
                     other

@@ -200,7 +200,8 @@ def mirrored(
     # A strand of hair that hangs over one cheek is not mirrored onto the other.
     strand = smoothstep(0.25, 0.6, other.hair) * (1.0 - smoothstep(0.3, 0.6, seen.hair))
     confidence *= np.where(hair_zone, 1.0, 1.0 - strand)
-    other = replace(other, confidence=confidence)
+    # A mirrored sample that was grazing says too little: it is not shown for being as grazing.
+    other = replace(other, confidence=confidence, visible=confidence)
     precedence = 0.8 * smoothstep(0.2, 0.5, other.cosine - seen.cosine)
     return StandIn(mirror, other, precedence)
 
@@ -260,6 +261,8 @@ def complete_observed(
         confidence=confidence.astype(np.float32),
         second_xy=other.xy.astype(np.float32),
         second_confidence=other.confidence.astype(np.float32),
+        second_cosine=other.cosine.astype(np.float32),
+        second_visible=other.visible.astype(np.float32),
         second_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
@@ -399,11 +402,10 @@ def _albedo(
     own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
-    both = 2.0 * seen.confidence * other.confidence
-    both *= other_vertex != np.arange(len(both))
-    known = both + _UNKNOWN_DIFFERENCE
-    data = (both / known)[:, None] * (seen.colour - other.colour)
-    difference = topology.smooth_field(data, known, own_kind * at_ear)
+    is_mirror = other_vertex != np.arange(len(other_vertex))
+    known = 2.0 * seen.confidence * other.confidence * is_mirror + _UNKNOWN_DIFFERENCE
+    apart = (seen.colour - other.colour) * is_mirror[:, None]
+    difference = topology.smooth_field(apart, known, own_kind * at_ear)
 
     borrowed = 0.8 * other.confidence * (1.0 - confidence)
     lent_colour = other.colour + difference

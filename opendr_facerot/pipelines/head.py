@@ -170,6 +170,8 @@ class HeadRotator:
             confidence=np.zeros(count, np.float32),
             second_xy=np.zeros((count, 2), np.float32),
             second_confidence=np.zeros(count, np.float32),
+            second_cosine=np.zeros(count, np.float32),
+            second_visible=np.zeros(count, np.float32),
             second_correction=np.zeros((count, 3), np.float32),
             fill=np.zeros((count, 3), np.float32),
             hair=np.zeros(count, np.float32),

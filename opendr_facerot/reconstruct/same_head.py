@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import FACE_OVAL
-from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, euler_from_rotation
+from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import (
     EXPRESSION_PRIOR,
     EXPRESSION_RANGE,
@@ -20,6 +20,8 @@ from opendr_facerot.reconstruct.head_fit import (
     PRIOR_SCALE,
     HeadFit,
     best_translation,
+    head_shape,
+    lateral_displacement,
     shape_error,
     shape_jacobian,
 )
@@ -210,25 +212,15 @@ def _fit_of(
     points: NDArray[np.floating],
     alone: HeadFit,
 ) -> HeadFit:
-    shape = (
-        model.mean
-        + np.tensordot(identity, model.identity, 1)
-        + np.tensordot(view.expression, model.expression, 1)
-        + model.warp(displacement)
-    )
+    shape = head_shape(model, identity, view.expression) + model.warp(displacement)
     vertices = shape @ view.rotation.T + view.translation
-    fitted = model.landmarks(vertices)
-    offset = np.asarray(points[:468, :2], np.float64) - view.camera.project(fitted)
-    lateral = np.zeros((468, 3))
-    lateral[:, :2] = offset * fitted[:, 2:] / view.camera.focal
-    appearing = MODEL_TO_CAMERA @ alone.seen_from.T @ view.rotation
-    return replace(
-        alone,
-        vertices=vertices + model.warp(lateral),
-        angles=euler_from_rotation(appearing),
+    offset, lateral = lateral_displacement(model, vertices, points, view.camera)
+    return HeadFit(
+        seen_from=alone.seen_from,
         rotation=view.rotation,
         translation=view.translation,
         identity=identity,
         expression=view.expression,
+        vertices=vertices + model.warp(lateral),
         residual=float(np.linalg.norm(offset, axis=1).mean()),
     )

@@ -48,6 +48,8 @@ class VertexAppearance:
         second_xy: ``(V, 2)`` position in ``foreground`` of what can stand in where the photo does
             not show the vertex: the mirror vertex, or another photo of the same person.
         second_confidence: ``(V,)`` in [0, 1], how well that can stand in.
+        second_cosine: ``(V,)`` cosine to the camera there.
+        second_visible: ``(V,)`` in [0, 1]: can stand in, however grazing.
         second_correction: ``(V, 3)`` natural log of the factor on its colour.
         fill: ``(V, 3)`` natural log of the RGB colour, 0..255, where neither is seen.
         hair: ``(V,)`` in [0, 1]: which detail the fill gets, the skin's or the hair's.
@@ -64,6 +66,8 @@ class VertexAppearance:
     confidence: NDArray[np.float32]
     second_xy: NDArray[np.float32]
     second_confidence: NDArray[np.float32]
+    second_cosine: NDArray[np.float32]
+    second_visible: NDArray[np.float32]
     second_correction: NDArray[np.float32]
     fill: NDArray[np.float32]
     hair: NDArray[np.float32]
@@ -183,6 +187,8 @@ class HeadShader:
                 appearance.confidence,
                 appearance.second_xy,
                 appearance.second_confidence,
+                appearance.second_cosine,
+                appearance.second_visible,
                 appearance.second_correction,
                 appearance.fill,
                 appearance.hair,
@@ -237,6 +243,8 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
     confidence,
     second_xy,
     second_confidence,
+    second_cosine,
+    second_visible,
     second_correction,
     fill,
     hair,
@@ -262,16 +270,18 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
         ndc[v, 2] = z
         inverse_depth[v] = 1.0 / z
 
-        own = np.float64(confidence[v])
-        if visible[v] > own:
+        own, second = np.float64(confidence[v]), np.float64(second_confidence[v])
+        if visible[v] > own or second_visible[v] > second:
             # A sample that was grazing in the photo is good as long as this view grazes it as much.
-            cosine = _cosine(vertices, faces, starts, around, v)
-            ratio = source_cosine[v] / max(cosine, _GRAZING)
-            own = max(own, visible[v] * _ramp(_STRETCH_RAMP[0], _STRETCH_RAMP[1], ratio))
+            cosine = max(_cosine(vertices, faces, starts, around, v), _GRAZING)
+            low, high = _STRETCH_RAMP
+            own = max(own, visible[v] * _ramp(low, high, source_cosine[v] / cosine))
+            as_grazing = _ramp(low, high, second_cosine[v] / cosine)
+            second = max(second, second_visible[v] * as_grazing)
         table[v, _PHOTO], table[v, _PHOTO + 1] = photo_xy[v, 0], photo_xy[v, 1]
         table[v, _SECOND_PHOTO], table[v, _SECOND_PHOTO + 1] = second_xy[v, 0], second_xy[v, 1]
         table[v, _OWN] = own
-        table[v, _SECOND] = second_confidence[v]
+        table[v, _SECOND] = second
         for c in range(3):
             table[v, _FILL + c] = fill[v, c]
             table[v, _CORRECTION + c] = second_correction[v, c]
