@@ -93,16 +93,17 @@ class StandIn:
     """What is shown in place of each vertex where the photo does not show it.
 
     Attributes:
-        vertex: ``(V,)`` the vertex that it is: its mirror vertex, or the same one in another photo,
-            whose colours are then already those of this photo's light.
+        vertex: ``(V,)`` the vertex that it is: the same one, or its mirror vertex.
         seen: Row v is what a photo shows of ``vertex[v]``; its confidence is how well that can
             stand in for v.
         precedence: ``(V,)`` in [0, 1], how far it comes before the photo itself.
+        matched: Its colours are already those that this photo's light would give the vertices.
     """
 
     vertex: NDArray[np.integer]
     seen: Observation
     precedence: NDArray[np.floating]
+    matched: bool = False
 
 
 def complete(
@@ -243,14 +244,15 @@ def complete_observed(
     )
     shading = _shading(surface, seen.colour, confidence, model.subdivide(hair), seen.normals)
     shading = shading[:, None]
-    second_shading = shading[stand_in.vertex]
+    second_shading = shading if stand_in.matched else shading[stand_in.vertex]
     difference, albedo = _albedo(
         model.coarse,
         replace(coarse, colour=coarse.colour - shading[:n]),
         replace(coarse_other, colour=coarse_other.colour - second_shading[:n]),
         confidence[:n],
         hair,
-        stand_in.vertex[:n],
+        hair[stand_in.vertex[:n]],
+        stand_in.matched,
     )
     correction = model.subdivide(difference) + shading - second_shading
     correction = np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
@@ -381,7 +383,8 @@ def _albedo(
     other: Observation,
     confidence: NDArray[np.floating],
     hair: NDArray[np.floating],
-    other_vertex: NDArray[np.integer],
+    other_hair: NDArray[np.floating],
+    matched: bool,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colour without shading of each vertex, natural log.
 
@@ -391,7 +394,8 @@ def _albedo(
         other: What stands in for it, likewise.
         confidence: ``(V,)`` in [0, 1], that of ``seen`` less where ``other`` is better.
         hair: ``(V,)`` in [0, 1].
-        other_vertex: ``(V,)`` the vertices that stand in.
+        other_hair: ``(V,)`` in [0, 1], on the vertices that stand in.
+        matched: The colours of ``other`` are those that ``seen`` would have.
 
     Returns:
         ``difference`` ``(V, 3)`` between each vertex and what stands in for it, continued from
@@ -402,10 +406,11 @@ def _albedo(
     own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
-    is_mirror = other_vertex != np.arange(len(other_vertex))
-    known = 2.0 * seen.confidence * other.confidence * is_mirror + _UNKNOWN_DIFFERENCE
-    apart = (seen.colour - other.colour) * is_mirror[:, None]
-    difference = topology.smooth_field(apart, known, own_kind * at_ear)
+    difference = np.zeros_like(seen.colour)
+    if not matched:
+        known = 2.0 * seen.confidence * other.confidence + _UNKNOWN_DIFFERENCE
+        apart = seen.colour - other.colour
+        difference = topology.smooth_field(apart, known, own_kind * at_ear)
 
     borrowed = 0.8 * other.confidence * (1.0 - confidence)
     lent_colour = other.colour + difference
@@ -430,7 +435,7 @@ def _albedo(
         return (1.0 - label) ** 2 * photo.skin_like, strands * (0.03 + 0.97 * photo.deep_inside)
 
     bare, covered = kinds(seen, hair)
-    other_bare, other_covered = kinds(other, hair[other_vertex])
+    other_bare, other_covered = kinds(other, other_hair)
     skin = spread(confidence * bare, borrowed * bare * other_bare, skin_prior, 0.004, at_ear)
     if not (hair > 0.0).any():
         return difference, skin
