@@ -61,7 +61,7 @@ def completed(
     work, matte, model = work_image(image), silhouette_of(head), HeadModel.load()
     foreground = extend_foreground(work, interior_of(matte, work.face_height))
     scalp = model.fine.zones.scalp
-    return complete(model, head, work, matte, foreground, matte > 0.5, look or bald(), scalp)
+    return complete(model, head, work, work, matte, foreground, matte > 0.5, look or bald(), scalp)
 
 
 def test_the_march_measures_the_distance_to_the_contour() -> None:

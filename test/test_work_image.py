@@ -73,3 +73,24 @@ def test_face_coordinates_follow_a_tilted_face() -> None:
     aside = (top + chin) / 2 + 60 * np.array([math.cos(angle), math.sin(angle)])
     column, row = np.round(work.scale * aside + work.offset).astype(int)
     assert lateral[row, column] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_reduced_image_shows_the_same_at_other_pixels() -> None:
+    y, x = np.mgrid[0:400, 0:500]
+    blob = 255 * np.exp(-((x - 260) ** 2 + (y - 120) ** 2) / 300)
+    photo = np.dstack([blob] * 3).astype(np.uint8)
+    camera = Intrinsics(600, 249.5, 199.5)
+    work = cut_work_image(photo, landmarks((240, 100), (250, 250)), camera)
+    reduced = work.reduced(140.0)
+    assert reduced.face_height == pytest.approx(140.0, rel=0.01)
+    assert np.linalg.norm(reduced.landmarks[10] - reduced.landmarks[152]) == pytest.approx(
+        reduced.face_height
+    )
+    rows, columns = np.mgrid[: len(reduced.image), : len(reduced.image)]
+    weight = reduced.image[..., 0].astype(float)
+    found = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
+    expected = reduced.scale * np.array([260, 120]) + reduced.offset
+    np.testing.assert_allclose(found, expected, atol=0.2)
+    point = np.array([[(260 - 249.5) * 50 / 600, (120 - 199.5) * 50 / 600, 50.0]])
+    np.testing.assert_allclose(reduced.intrinsics.project(point)[0], expected, atol=1e-6)
+    assert reduced.reduced(140.0 * 2) is reduced

@@ -50,9 +50,32 @@ def extend_foreground(work: WorkImage, interior: NDArray[np.bool_]) -> NDArray[n
     Returns:
         ``(S, S, 3)`` float32 RGB 0..255.
     """
+    return pull_push(work.image.astype(np.float32), _soft(interior, work.face_height))
+
+
+def _soft(interior: NDArray[np.bool_], face_height: float) -> NDArray[np.float32]:
     inner = interior.astype(np.float32)
-    soft = blur(inner, max(0.6, 0.005 * work.face_height)) * inner
-    return pull_push(work.image.astype(np.float32), soft)
+    return blur(inner, max(0.6, 0.005 * face_height)) * inner
+
+
+def sharpen_foreground(
+    photo: WorkImage, foreground: NDArray[np.float32], interior: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The extended foreground in the full resolution of the photo.
+
+    Args:
+        photo: The work image in full resolution.
+        foreground: ``(S, S, 3)`` float32, :func:`extend_foreground` of the reduced work image.
+        interior: ``(S, S)`` bool, pixels of the reduced work image that surely show the person.
+
+    Returns:
+        ``(T, T, 3)`` uint8 RGB of the size of ``photo``.
+    """
+    size = photo.image.shape[1::-1]
+    reduced_height = photo.face_height * len(interior) / len(photo.image)
+    share = cv2.resize(_soft(interior, reduced_height), size)
+    around = cv2.resize(np.clip(foreground + 0.5, 0, 255).astype(np.uint8), size)
+    return np.asarray(cv2.blendLinear(photo.image, around, share, 1.0 - share))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +132,7 @@ class StandIn:
 def complete(
     model: HeadModel,
     vertices: NDArray[np.floating],
+    photo: WorkImage,
     work: WorkImage,
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
@@ -121,22 +145,25 @@ def complete(
     Args:
         model: The head model.
         vertices: ``(V, 3)`` fine vertices, camera space, after the silhouette fit.
-        work: The work image.
+        photo: The work image in the resolution in which views show it.
+        work: The same in the resolution of the maps that follow.
         matte: ``(S, S)`` float32 person matte.
         foreground: ``(S, S, 3)`` float32, see :func:`extend_foreground`.
         interior: ``(S, S)`` bool, see :func:`interior_of`.
         appearance: Skin and hair of the work image.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
     """
+    texture = sharpen_foreground(photo, foreground, interior)
     seen = observe(model, vertices, work, matte, foreground, appearance, hair_zone)
+    seen = replace(seen, xy=photo.intrinsics.project(vertices))
     stand_in = mirrored(model, seen, seen, hair_zone)
     return complete_observed(
         model,
         seen,
         stand_in,
         hair_zone,
-        foreground=np.clip(foreground, 0, 255).astype(np.uint8),
-        detail_level=measure_detail(work, foreground, interior, appearance),
+        foreground=texture,
+        detail_level=measure_detail(photo, texture, interior, appearance),
         has_hair=appearance.has_hair,
     )
 

@@ -50,40 +50,65 @@ def chart_positions(vertices: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def measure_detail(
-    work: WorkImage,
-    foreground: NDArray[np.float32],
+    photo: WorkImage,
+    foreground: NDArray[np.uint8] | NDArray[np.float32],
     interior: NDArray[np.bool_],
     appearance: Appearance,
 ) -> NDArray[np.float32]:
     """How strong the detail of the log colour is on this photo's skin and hair.
 
     Args:
-        work: The work image.
-        foreground: ``(S, S, 3)`` float32 RGB 0..255, the person's colours.
-        interior: ``(S, S)`` bool, pixels that surely show the person.
-        appearance: Skin and hair of the work image.
+        photo: The work image in full resolution.
+        foreground: ``(T, T, 3)`` RGB of its size, 0..255, the person's colours.
+        interior: ``(S, S)`` bool, pixels that surely show the person; S may be less than T.
+        appearance: Skin and hair, ``(S, S)`` too.
 
     Returns:
         ``(3,)`` float32 standard deviations: grain on skin; grain on hair; strands on hair. Hair
         that shows no common direction, such as cropped hair, is grain rather than strands.
     """
-    luma = np.log(np.clip(foreground.mean(2), 6.0, 255.0))
-    centimetre = 0.057 * work.face_height
-    height, lateral = work.along_face()
+    centimetre = 0.057 * photo.face_height
+    size = len(foreground)
+    height, lateral = photo.reduced(photo.face_height * len(interior) / size).along_face()
     hair = (appearance.hair > 0.7) & interior & (height > 0.55) & (lateral < 0.75)
-    hair_level = _deviation_of((luma - blur(luma, 0.8 * centimetre))[hair], 0.08, _MOST_HAIR)
-    skin = (luma - blur(luma, 0.15 * centimetre))[appearance.skin]
+    strands, on_hair = _luma_around(foreground, hair, 2.0 * centimetre)
+    skin, on_skin = _luma_around(foreground, appearance.skin, centimetre)
+    hair_level = _deviation_of(
+        (strands - blur(strands, 0.8 * centimetre))[on_hair], 0.08, _MOST_HAIR
+    )
     combed = 0.0
-    if hair.sum() > _FEWEST_PIXELS:
-        combed = float(smoothstep(*_COMBED, np.median(_coherence(luma, 0.35 * centimetre)[hair])))
+    if np.count_nonzero(on_hair) > _FEWEST_PIXELS:
+        coherence = _coherence(strands, 0.35 * centimetre)[on_hair]
+        combed = float(smoothstep(*_COMBED, np.median(coherence)))
     return np.array(
         [
-            _deviation_of(skin, 0.02, _MOST_SKIN),
+            _deviation_of((skin - blur(skin, 0.15 * centimetre))[on_skin], 0.02, _MOST_SKIN),
             hair_level * (1.0 - combed) * _GRAIN_OF_HAIR,
             hair_level * (0.2 + 0.55 * combed),
         ],
         np.float32,
     )
+
+
+def _luma_around(
+    image: NDArray[np.uint8] | NDArray[np.float32], region: NDArray[np.bool_], margin: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Log luma of the part of an image around a region, and the region in that part.
+
+    Args:
+        image: ``(T, T, 3)`` RGB, 0..255.
+        region: ``(S, S)`` bool, of the same extent at a resolution of its own.
+        margin: Pixels of the image beside the region.
+    """
+    mask = cv2.resize(region.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    left, top, width, height = cv2.boundingRect(mask)
+    edge = math.ceil(margin)
+    part = np.s_[
+        max(0, top - edge) : top + height + edge, max(0, left - edge) : left + width + edge
+    ]
+    colours = image[part]
+    mean = cv2.transform(colours.astype(np.float32), np.full((1, 3), 1.0 / 3.0))
+    return np.log(np.maximum(mean, 6.0)), mask[part] > 0
 
 
 def _deviation_of(values: NDArray[np.float32], default: float, most: float) -> float:

@@ -18,7 +18,7 @@ from opendr_facerot.generate.completion import complete, extend_foreground, inte
 from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
-from opendr_facerot.pipelines.head_state import HeadState, PhotoScenery
+from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import find_hair
 from opendr_facerot.reconstruct.head_fit import fit_head
@@ -44,6 +44,7 @@ from opendr_facerot.tracking.head_tracker import HeadTracker
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
+_ANALYSED_HEIGHT = 150.0  # pixels of face height: enough to tell person, hair and skin apart
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
 _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
@@ -119,12 +120,14 @@ class HeadRotator:
         frame = state.scenery.frame(size)
         for view in views:
             yaw, pitch, roll = _applied_angles(face, view)
-            turn = _turn_vector(state, yaw, pitch, roll)
-            share = self._model.fine.zones.neck_weight
-            vertices = turn_on_neck(state.vertices, share, state.pivot, turn)
-            head, seen = self._shader.shade(
-                state.appearance, vertices, frame.camera, size, frame.detail
-            )
+            rotation = state.fit.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
+            turn = np.asarray(cv2.Rodrigues(rotation @ state.fit.rotation.T)[0].ravel())
+            looks = state.looks(rotation)
+            head, seen = self._shade(looks[0], state.pivot, turn, frame)
+            for look in looks[1:]:
+                other, other_seen = self._shade(look, state.pivot, turn, frame)
+                head += np.float32(look.share) * (other - head)
+                seen += look.share * (other_seen - seen)
             # Hardly turned, hair beyond the mesh's outline still looks as in the photo.
             if loose := float(smoothstep(*_HAIR_ANGLES, np.linalg.norm(turn))):
                 layer = frame.person if background == "plate" else frame.hair
@@ -143,6 +146,18 @@ class HeadRotator:
             else:
                 picture = over_colour(head, background)
             yield RotatedFace(view, yaw, pitch, roll, seen, picture, alpha)
+
+    def _shade(
+        self,
+        look: HeadLook,
+        pivot: NDArray[np.floating],
+        turn: NDArray[np.floating],
+        frame: ViewFrame,
+    ) -> tuple[NDArray[np.float32], float]:
+        """One picture of the head, turned by a rotation vector; see :meth:`HeadShader.shade`."""
+        share = self._model.fine.zones.neck_weight
+        vertices = turn_on_neck(look.vertices, share, pivot, turn)
+        return self._shader.shade(look.appearance, vertices, frame.camera, frame.size, frame.detail)
 
     def track(self) -> HeadTracker:
         """A tracker for one stream; see :meth:`TrackingRotator.track`."""
@@ -222,7 +237,8 @@ class HeadRotator:
             fit = fit_head(model, landmarks, intrinsics)
             vertices = model.refine(fit.vertices)
         with clock("matte"):
-            work = cut_work_image(image, landmarks, intrinsics)
+            photo = cut_work_image(image, landmarks, intrinsics)
+            work = photo.reduced(_ANALYSED_HEIGHT)
             matte = self._matting.matte(work.image) * work.inside
             interior = interior_of(matte, work.face_height)
             foreground = extend_foreground(work, interior)
@@ -235,7 +251,7 @@ class HeadRotator:
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
         with clock("completion"):
             appearance = complete(
-                model, vertices, work, matte, foreground, interior, look, hair_zone
+                model, vertices, photo, work, matte, foreground, interior, look, hair_zone
             )
         with clock("plate"):
             covered = self._head_mask(vertices, work)
@@ -258,12 +274,6 @@ class HeadRotator:
         head = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
         fragments = view_fragments(vertices, head, work.intrinsics, len(work.image))
         return np.asarray(fragments.face_index >= 0)
-
-
-def _turn_vector(state: HeadState, yaw: float, pitch: float, roll: float) -> NDArray[np.floating]:
-    """Rotation vector ``(3,)``, camera space, from the photo's pose to the given angles."""
-    wanted = state.fit.seen_from @ MODEL_TO_CAMERA @ rotation_from_euler(yaw, pitch, roll)
-    return np.asarray(cv2.Rodrigues(wanted @ state.fit.rotation.T)[0].ravel())
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import HeadFit
 from opendr_facerot.reconstruct.work_image import WorkImage
-from opendr_facerot.render.compose import Plate, place, place_photo
+from opendr_facerot.render.compose import Plate, place_layers
 from opendr_facerot.render.texture import SUPERSAMPLING, VertexAppearance
 
 _VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
@@ -88,13 +88,11 @@ def photo_frame(
         offset: ``(2,)`` view pixels.
         size: Side of the views, pixels.
     """
-    layers = (plate.behind, plate.collar, plate.person, plate.hair)
     return ViewFrame(
         size,
         camera.scaled(scale, *offset),
         detail_chart(size * SUPERSAMPLING / (_VIEW_SIDE * _FACE_HEIGHT)),
-        *(place(layer, scale, offset, size) for layer in layers),
-        photo=place_photo(plate, scale, offset, size),
+        *place_layers(plate, scale, offset, size),
     )
 
 

@@ -228,7 +228,7 @@ def _outline(
     pixels = work.intrinsics.project(vertices)
     outline = np.zeros(len(vertices), bool)
     outline[np.unique(faces)] = True
-    outline &= sample_bilinear(depth, pixels) < max(2.0, 0.16 * pixels_per_cm)
+    outline &= sample_bilinear(depth, pixels) < max(1.0, 0.16 * pixels_per_cm)
     return outline & ((pixels > 2) & (pixels < size - 3)).all(1)
 
 

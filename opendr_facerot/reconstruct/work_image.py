@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -52,6 +52,28 @@ class WorkImage:
     def centre(self) -> NDArray[np.float64]:
         """``(2,)`` work pixels: the middle of the face."""
         return (self.landmarks[FOREHEAD, :2] + self.landmarks[CHIN, :2]) / 2.0
+
+    def reduced(self, face_height: float) -> WorkImage:
+        """The same image with a face of at most this height in pixels."""
+        if self.face_height <= face_height:
+            return self
+        size = len(self.image)
+        side = round(size * face_height / self.face_height)
+        factor = side / size
+        shift = 0.5 * (factor - 1.0)  # pixel centres are at integers
+        landmarks = factor * self.landmarks
+        landmarks[:, :2] += shift
+        return replace(
+            self,
+            image=cv2.resize(self.image, (side, side), interpolation=cv2.INTER_AREA),
+            inside=cv2.resize(self.inside, (side, side), interpolation=cv2.INTER_AREA),
+            scale=factor * self.scale,
+            offset=factor * self.offset + shift,
+            landmarks=landmarks,
+            intrinsics=self.intrinsics.scaled(factor, shift, shift),
+            face_height=factor * self.face_height,
+            photo_offset=factor * self.photo_offset + shift,
+        )
 
     def along_face(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Face coordinates of every pixel, in face heights.

@@ -28,6 +28,7 @@ class Plate:
         collar: ``(S, S, 4)`` uint8 RGBA: clothing that lies in front of the neck.
         person: ``(S, S, 4)`` uint8 RGBA: the person as photographed, hair and all.
         hair: ``(S, S, 4)`` uint8 RGBA: of that, only what is around the face.
+        image: ``(S, S, 3)`` uint8 RGB, what the layers were made of.
         photo: ``(h, w, 3)`` uint8 RGB, the photo itself, where there is some of it.
         photo_scale: Work pixels per pixel of ``photo``.
         photo_offset: ``(2,)``: work = photo_scale * photo + photo_offset.
@@ -37,6 +38,7 @@ class Plate:
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
     hair: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     photo: NDArray[np.uint8]
     photo_scale: float
     photo_offset: NDArray[np.float64]
@@ -98,6 +100,7 @@ def make_plate(
         collar=_to_uint8(rgba),
         person=person,
         hair=hair,
+        image=work.image,
         photo=work.photo,
         photo_scale=work.scale,
         photo_offset=work.photo_offset,
@@ -116,6 +119,33 @@ def place(
             image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     )
+
+
+def place_layers(
+    plate: Plate, scale: float, offset: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.uint8], ...]:
+    """All layers resampled: output = scale * work + offset.
+
+    Views that are finer than the plate get the photo's own detail wherever the plate shows the
+    photo as it is.
+
+    Returns:
+        The plate's ``behind``, ``collar``, ``person`` and ``hair``, and :func:`place_photo`, each
+        ``(size, size, C)`` uint8.
+    """
+    layers = plate.behind, plate.collar, plate.person, plate.hair
+    placed = [place(layer, scale, offset, size) for layer in layers]
+    photo = place_photo(plate, scale, offset, size)
+    if scale <= 1.0:
+        return (*placed, photo)
+    soft = place(plate.image, scale, offset, size)
+    detail = photo[..., :3] - soft.astype(np.float32)
+    detail *= photo[..., 3:] == 255
+    for layer, image in zip(layers, placed, strict=True):
+        same = cv2.absdiff(layer[..., :3], plate.image).max(2) <= 1
+        share = place(255 * same.astype(np.uint8), scale, offset, size)[..., None]
+        image[..., :3] = _to_uint8(image[..., :3] + np.float32(1.0 / 255.0) * share * detail)
+    return (*placed, photo)
 
 
 def place_photo(
