@@ -19,6 +19,7 @@ from opendr_facerot.geometry import (
 from opendr_facerot.reconstruct.head_model import HeadModel
 
 _ROUNDS = 6
+_ROUNDS_NEARBY = 2  # from the parameters of a moment before
 OVAL_WEIGHT = 0.35
 """Of the face's contour, which slides over the cheek as the head turns."""
 _DEPTH_WEIGHT = 0.35  # the landmark net's relative depth is only roughly right
@@ -83,7 +84,7 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     fit = fit_parameters(model, landmarks, intrinsics)
     shape = head_shape(model, fit.identity, fit.expression)
     vertices = shape @ fit.rotation.T + fit.translation
-    offset, displacement = lateral_displacement(model, vertices, landmarks, intrinsics)
+    offset, displacement = lateral_displacement(model.landmarks(vertices), landmarks, intrinsics)
     return HeadFit(
         seen_from=fit.seen_from,
         rotation=fit.rotation,
@@ -100,30 +101,25 @@ def head_shape(
 ) -> NDArray[np.floating]:
     """Coarse vertices ``(n, 3)`` in template space of the model's coefficients."""
     return np.asarray(
-        model.mean
-        + np.tensordot(identity, model.identity, 1)
-        + np.tensordot(expression, model.expression, 1)
+        model.mean + combined(identity, model.identity) + combined(expression, model.expression)
     )
 
 
 def lateral_displacement(
-    model: HeadModel,
-    vertices: NDArray[np.floating],
+    fitted: NDArray[np.floating],
     landmarks: NDArray[np.floating],
     intrinsics: Intrinsics,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """What takes the model's landmarks onto their pixels, parallel to the image.
 
     Args:
-        model: The head model.
-        vertices: ``(n, 3)`` coarse vertices, camera space.
+        fitted: ``(468, 3)`` the model's landmarks, camera space.
         landmarks: ``(468 or more, 2 or more)`` x, y in pixels.
         intrinsics: Camera of the image that the landmarks are in.
 
     Returns:
         ``(468, 2)`` pixels and ``(468, 3)`` centimetres, camera space.
     """
-    fitted = model.landmarks(vertices)
     offset = np.asarray(landmarks[:468, :2], np.float64) - intrinsics.project(fitted)
     lateral = np.zeros((468, 3))
     lateral[:, :2] = offset * fitted[:, 2:] / intrinsics.focal
@@ -134,7 +130,7 @@ def fit_parameters(
     model: HeadModel,
     landmarks: NDArray[np.floating],
     intrinsics: Intrinsics,
-    identity: NDArray[np.floating] | None = None,
+    before: HeadParameters | None = None,
 ) -> HeadParameters:
     """Fit pose, identity and expression to the landmarks of one face.
 
@@ -148,7 +144,7 @@ def fit_parameters(
         landmarks: ``(468 or more, 3)`` points of the attention mesh: x, y in pixels, z relative
             depth in pixels, smaller = nearer.
         intrinsics: Camera of the image that the landmarks are in.
-        identity: ``(I,)`` the identity, if it is known.
+        before: Parameters of the same face a moment ago: the identity is then kept.
     """
     points = np.asarray(landmarks[:468], np.float64)
     weights = np.ones(468)
@@ -160,18 +156,19 @@ def fit_parameters(
     seen_from = look_at(np.append(rays[rigid].mean(0), 1.0))
     rotation = seen_from @ MODEL_TO_CAMERA @ appearing
 
-    modes, split, base = model.landmark_modes, len(model.identity), mean
-    if identity is not None:
-        base = mean + np.tensordot(identity, modes[:split], 1)
-        modes, split = modes[split:], 0
-    coefficients = np.zeros(len(modes))
+    modes, split, base, rounds = model.landmark_modes, len(model.identity), mean, _ROUNDS
+    coefficients: NDArray[np.floating] = np.zeros(len(modes))
+    if before is not None:
+        base = mean + combined(before.identity, modes[:split])
+        modes, coefficients = modes[split:], before.expression
+        split, rounds = 0, _ROUNDS_NEARBY
     # The rotation is known, so the problem is linear in the shape but for the points' depth.
     jacobian = shape_jacobian(modes @ rotation.T, rays, weights)
     prior = np.full(len(modes), (EXPRESSION_PRIOR * PRIOR_SCALE) ** 2)
     prior[:split] = (IDENTITY_PRIOR * PRIOR_SCALE) ** 2
     normal_equations = cho_factor(jacobian @ jacobian.T + np.diag(prior))
-    for _ in range(_ROUNDS):
-        turned = (base + np.tensordot(coefficients, modes, 1)) @ rotation.T
+    for _ in range(rounds):
+        turned = (base + combined(coefficients, modes)) @ rotation.T
         translation = best_translation(turned, rays, weights)
         error = shape_error(turned + translation, rays, points[:, 2] / intrinsics.focal, weights)
         step = cho_solve(normal_equations, jacobian @ error - prior * coefficients)
@@ -182,9 +179,17 @@ def fit_parameters(
         seen_from=seen_from,
         rotation=rotation,
         translation=translation,
-        identity=coefficients[:split] if identity is None else identity,
+        identity=coefficients[:split] if before is None else before.identity,
         expression=coefficients[split:],
     )
+
+
+def combined(
+    coefficients: NDArray[np.floating], modes: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Sum ``(N, 3)`` of modes ``(K, N, 3)`` times coefficients ``(K,)``."""
+    count, points, _ = modes.shape
+    return np.asarray((coefficients @ modes.reshape(count, -1)).reshape(points, 3))
 
 
 def _rigid_landmarks(mean: NDArray[np.floating]) -> NDArray[np.bool_]:

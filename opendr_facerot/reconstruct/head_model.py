@@ -138,7 +138,8 @@ class HeadModel:
     @cached_property
     def landmark_modes(self) -> NDArray[np.floating]:
         """``(I + X, 468, 3)`` identity, then expression modes, at the attention mesh's points."""
-        return self.landmarks(np.concatenate([self.identity, self.expression]))
+        modes = self.landmarks(np.concatenate([self.identity, self.expression]))
+        return np.ascontiguousarray(modes)
 
     @classmethod
     def load(cls) -> HeadModel:

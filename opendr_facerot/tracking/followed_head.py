@@ -10,7 +10,7 @@ from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.rotator import FittedFace
 from opendr_facerot.tracking.head_motion import HeadMotion, MovingHead
 from opendr_facerot.tracking.keyframe import HeadLook, relative_exposure, relief_of
-from opendr_facerot.tracking.live_texture import FrameSight, LiveTexture, see
+from opendr_facerot.tracking.live_texture import FrameSight, LiveTexture, cut_out, see
 from opendr_facerot.tracking.one_euro import OneEuroFilter, OneEuroSettings
 from opendr_facerot.tracking.refresh import FollowedFrame, HeadTools, LookKeeper
 
@@ -32,7 +32,6 @@ class FollowedHead:
 
     def __init__(self, tools: HeadTools, frame: FollowedFrame, clock: Stopwatch) -> None:
         self._tools = tools
-        self._motion = HeadMotion(tools.model)
         self._texture = LiveTexture(tools.model)
         self._exposure = OneEuroFilter(_EXPOSURE)
         self._measured: NDArray[np.floating] = np.zeros(3)
@@ -41,10 +40,11 @@ class FollowedHead:
         )
         state: HeadState = self._first.state
         relief = relief_of(tools.model, state)
-        head = self._motion.follow(frame.landmarks, frame.camera, 0.0, state.fit.identity, relief)
-        sight = see(
-            tools.model, tools.matting, frame.image, frame.camera, head, state.appearance.hair
-        )
+        self._motion = HeadMotion(tools.model, state.fit)
+        points = self._motion.smoothed(frame.landmarks, 0.0)
+        head = self._motion.follow(points, frame.camera, 0.0, state.fit.identity, relief)
+        person = cut_out(tools.matting, frame.image, points, frame.camera)
+        sight = see(tools.model, person, head, state.appearance.hair)
         self._time = frame.time
         self._looks = LookKeeper(tools, self._first, sight, frame.time)
         self._result = self._fitted(frame, head, sight, 0.0, clock)
@@ -65,14 +65,14 @@ class FollowedHead:
         seconds, self._time = frame.time - self._time, frame.time
         self._looks.advance(frame.time)
         look = self._looks.look(frame.time)
+        points = self._motion.smoothed(frame.landmarks, seconds)
+        person = tools.beside.submit(cut_out, tools.matting, frame.image, points, frame.camera)
         with clock("fit"):
-            head = self._motion.follow(
-                frame.landmarks, frame.camera, seconds, look.identity, look.relief
-            )
+            head = self._motion.follow(points, frame.camera, seconds, look.identity, look.relief)
+        with clock("matte"):
+            cut = person.result()
         with clock("texture"):
-            sight = see(
-                tools.model, tools.matting, frame.image, frame.camera, head, look.appearance.hair
-            )
+            sight = see(tools.model, cut, head, look.appearance.hair)
         self._result = self._fitted(frame, head, sight, seconds, clock)
 
     def _fitted(

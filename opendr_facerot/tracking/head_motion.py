@@ -8,7 +8,7 @@ each by its own filter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import (
     HeadParameters,
+    combined,
     fit_parameters,
-    head_shape,
     lateral_displacement,
 )
 from opendr_facerot.reconstruct.head_model import HeadModel
@@ -39,13 +39,11 @@ class MovingHead:
         parameters: Of the head model, smoothed.
         shape: ``(V, 3)`` fine vertices in template space, smoothed.
         vertices: ``(V, 3)`` fine vertices in camera space, where the newest frame shows them.
-        landmarks: ``(478, 3)`` of the attention mesh, pixels, hardly smoothed.
     """
 
     parameters: HeadParameters
     shape: NDArray[np.floating]
     vertices: NDArray[np.floating]
-    landmarks: NDArray[np.floating]
 
 
 class HeadMotion:
@@ -53,20 +51,39 @@ class HeadMotion:
 
     Args:
         model: The head model.
+        start: Its parameters in the first frame.
     """
 
-    def __init__(self, model: HeadModel) -> None:
+    def __init__(self, model: HeadModel, start: HeadParameters) -> None:
         self._model = model
+        self._measured = HeadParameters(
+            start.seen_from, start.rotation, start.translation, start.identity, start.expression
+        )
         self._landmarks = OneEuroFilter(_LANDMARKS)
         self._rotation = OneEuroRotation(_ROTATION)
         self._place = OneEuroFilter(_PLACE)
         self._expression = OneEuroFilter(_EXPRESSION)
         self._remainder = OneEuroFilter(_REMAINDER)
         self._face_height = 0.0
+        self._mean_landmarks = model.landmarks(model.mean)
+        self._identity: NDArray[np.floating] | None = None
+        self._neutral = model.mean
+
+    def smoothed(self, landmarks: NDArray[np.floating], seconds: float) -> NDArray[np.floating]:
+        """The landmarks ``(478, 3)`` of the next frame, pixels, smoothed a little.
+
+        Args:
+            landmarks: ``(478, 3)`` of the attention mesh, pixels of the frame.
+            seconds: Since the frame before, > 0; ignored for the first one.
+        """
+        if not self._face_height:
+            self._face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
+        unit = self._face_height
+        return unit * self._landmarks(np.asarray(landmarks, np.float64) / unit, seconds)
 
     def follow(
         self,
-        landmarks: NDArray[np.floating],
+        points: NDArray[np.floating],
         intrinsics: Intrinsics,
         seconds: float,
         identity: NDArray[np.floating],
@@ -75,7 +92,7 @@ class HeadMotion:
         """The head in the next frame.
 
         Args:
-            landmarks: ``(478, 3)`` of the attention mesh, pixels of the frame.
+            points: ``(478, 3)`` of :meth:`smoothed`.
             intrinsics: Camera of the frame.
             seconds: Since the frame before, > 0; ignored for the first one.
             identity: ``(I,)`` coefficients of the head.
@@ -83,11 +100,11 @@ class HeadMotion:
                 hair, and the outline of this head.
         """
         model = self._model
-        if not self._face_height:
-            self._face_height = float(np.linalg.norm(landmarks[FOREHEAD] - landmarks[CHIN]))
-        unit = self._face_height
-        points = unit * self._landmarks(np.asarray(landmarks, np.float64) / unit, seconds)
-        measured = fit_parameters(model, points, intrinsics, identity)
+        if identity is not self._identity:
+            self._identity = identity
+            self._neutral = model.mean + combined(identity, model.identity)
+        before = replace(self._measured, identity=identity)
+        self._measured = measured = fit_parameters(model, points, intrinsics, before)
         x, y, z = measured.translation
         tangent_x, tangent_y, log_z = self._place([x / z, y / z, np.log(z)], seconds)
         smooth = HeadParameters(
@@ -97,22 +114,21 @@ class HeadMotion:
             identity=identity,
             expression=self._expression(measured.expression, seconds),
         )
-        shape = head_shape(model, identity, smooth.expression)
-        posed = shape @ smooth.rotation.T + smooth.translation
-        _, off = lateral_displacement(model, posed, points, intrinsics)
-        remainder = self._remainder(self._unexplained(measured, points, intrinsics), seconds)
+        unexplained = self._off(measured, points, intrinsics) @ measured.rotation
+        remainder = self._remainder(unexplained, seconds)
+        off = self._off(smooth, points, intrinsics) - remainder @ smooth.rotation.T
         # Both displacements of the mesh at once: it is linear.
-        own = remainder @ smooth.rotation.T
-        both = model.warp(np.hstack([remainder, off - own]))
-        fine = model.refine(shape + both[:, :3]) + relief
+        both = model.warp(np.hstack([remainder, off]))
+        shape = self._neutral + combined(smooth.expression, model.expression) + both[:, :3]
+        fine = model.refine(shape) + relief
         vertices = fine @ smooth.rotation.T + smooth.translation + model.subdivide(both[:, 3:])
-        return MovingHead(smooth, fine, vertices, points)
+        return MovingHead(smooth, fine, vertices)
 
-    def _unexplained(
-        self, measured: HeadParameters, points: NDArray[np.floating], intrinsics: Intrinsics
+    def _off(
+        self, parameters: HeadParameters, points: NDArray[np.floating], intrinsics: Intrinsics
     ) -> NDArray[np.floating]:
-        """What the model leaves of the landmarks ``(468, 3)``, centimetres, template space."""
-        shape = head_shape(self._model, measured.identity, measured.expression)
-        posed = shape @ measured.rotation.T + measured.translation
-        _, lateral = lateral_displacement(self._model, posed, points, intrinsics)
-        return np.asarray(lateral @ measured.rotation)
+        """How far the model is off the landmarks ``(468, 3)``, centimetres, camera space."""
+        coefficients = np.concatenate([parameters.identity, parameters.expression])
+        shape = self._mean_landmarks + combined(coefficients, self._model.landmark_modes)
+        posed = shape @ parameters.rotation.T + parameters.translation
+        return lateral_displacement(posed, points, intrinsics)[1]

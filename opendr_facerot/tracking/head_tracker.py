@@ -44,8 +44,9 @@ class HeadTracker:
         camera: Callable[[int, int], Intrinsics],
     ) -> None:
         self._finder = finder
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="facerot frame")
         self._background = ThreadPoolExecutor(1, thread_name_prefix="facerot refresh")
-        self._tools = HeadTools(model, matting, reconstruct, self._background)
+        self._tools = HeadTools(model, matting, reconstruct, self._beside, self._background)
         self._settings = settings
         self._camera_of = camera
         self._camera: Intrinsics | None = None
@@ -93,7 +94,8 @@ class HeadTracker:
 
     def close(self) -> None:
         """Forget all faces; see :meth:`FaceTracker.close`."""
-        self._background.shutdown(cancel_futures=True)
+        for executor in (self._beside, self._background):
+            executor.shutdown(cancel_futures=True)
         self._finder.tracks.clear()
         self._heads.clear()
 

@@ -9,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.detect.matting import PersonMatting
-from opendr_facerot.filters import sample_bilinear, smoothstep
-from opendr_facerot.generate.completion import (
-    extend_foreground,
-    interior_of,
-    openings,
-    visibility,
-)
+from opendr_facerot.filters import blur, pull_push, sample_bilinear, smoothstep
+from opendr_facerot.generate.completion import interior_of, openings, visibility
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
@@ -24,6 +19,7 @@ from opendr_facerot.render.texture import VertexAppearance
 from opendr_facerot.tracking.head_motion import MovingHead
 
 _BLUR = 0.05  # face heights; colours compared between frames are means over about as much
+_EDGE = 0.6  # pixels over which an outline is softened
 _FADE_SECONDS = 0.08  # time constant of how much of the newest frame is shown where
 
 
@@ -32,8 +28,7 @@ class FrameSight:
     """What one frame shows of a head's V fine vertices.
 
     Attributes:
-        work: The frame around the face, in its own pixels.
-        foreground: ``(S, S, 3)`` uint8 RGB, the person's colours continued beyond the outline.
+        foreground: See :class:`FramePerson`.
         xy: ``(V, 2)`` position in it.
         cosine: ``(V,)`` to the camera.
         confidence: ``(V,)`` in [0, 1], how well the frame shows the vertex.
@@ -42,7 +37,6 @@ class FrameSight:
         colour: ``(V, 3)`` natural log of the RGB colour, 0..255, mean over the surroundings.
     """
 
-    work: WorkImage
     foreground: NDArray[np.uint8]
     xy: NDArray[np.floating]
     cosine: NDArray[np.floating]
@@ -52,43 +46,94 @@ class FrameSight:
     colour: NDArray[np.floating]
 
 
-def see(
-    model: HeadModel,
+@dataclass(frozen=True, eq=False)
+class FramePerson:
+    """The person in a frame, around the face.
+
+    Attributes:
+        work: The frame around the face, in its own pixels.
+        matte: ``(S, S)`` float32 person matte.
+        foreground: ``(S, S, 3)`` uint8 RGB, the person's colours continued beyond the outline.
+    """
+
+    work: WorkImage
+    matte: NDArray[np.float32]
+    foreground: NDArray[np.uint8]
+
+
+def cut_out(
     matting: PersonMatting,
     image: NDArray[np.uint8],
+    landmarks: NDArray[np.floating],
     intrinsics: Intrinsics,
-    head: MovingHead,
-    hair: NDArray[np.floating],
+) -> FramePerson:
+    """Cut the person with these landmarks out of a frame.
+
+    Args:
+        matting: Tells the person from the background.
+        image: ``(H, W, 3)`` uint8 RGB frame.
+        landmarks: ``(478, 3)`` pixels.
+        intrinsics: Camera of the frame.
+    """
+    work = cut_work_image(image, landmarks, intrinsics, largest_upscale=1.0)
+    matte = matting.matte(work.image) * work.inside
+    interior = interior_of(matte, work.face_height)
+    return FramePerson(work, matte, _extended(work.image, interior))
+
+
+def _extended(image: NDArray[np.uint8], interior: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """An image with the colours of its interior continued, at half the resolution, beyond it."""
+    height, width = interior.shape
+    weight = blur(interior.astype(np.float32), _EDGE) * interior
+    half = (max(1, width // 2), max(1, height // 2))
+    small = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = pull_push(small, cv2.resize(weight, half, interpolation=cv2.INTER_AREA))
+    beyond = cv2.resize(np.clip(small, 0, 255).astype(np.uint8), (width, height))
+    return np.asarray(cv2.blendLinear(image, beyond, weight, 1.0 - weight))
+
+
+def see(
+    model: HeadModel, person: FramePerson, head: MovingHead, hair: NDArray[np.floating]
 ) -> FrameSight:
     """Look at a head in a frame.
 
     Args:
         model: The head model.
-        matting: Tells the person from the background.
-        image: ``(H, W, 3)`` uint8 RGB frame.
-        intrinsics: Camera of the frame.
+        person: Cut out of the frame.
         head: The head in the frame.
         hair: ``(V,)`` in [0, 1], hair on each vertex.
     """
-    work = cut_work_image(image, head.landmarks, intrinsics, largest_upscale=1.0)
-    matte = matting.matte(work.image) * work.inside
-    interior = interior_of(matte, work.face_height)
-    foreground = np.clip(extend_foreground(work, interior), 0, 255).astype(np.uint8)
+    work, foreground = person.work, person.foreground
     xy = work.intrinsics.project(head.vertices)
-    normals = model.fine.topology.vertex_normals(head.vertices)
-    cosine = facing(normals, head.vertices)
-    seen, visible = visibility(model.fine, head.vertices, xy, cosine, work, matte, hair)
-    opened = openings(model.fine, normals, xy, work)
+    # How well a place is seen varies slowly: on the coarse mesh it costs a quarter.
+    surface, count = model.coarse, len(model.mean)
+    vertices, coarse_xy = head.vertices[:count], xy[:count]
+    normals = surface.topology.vertex_normals(vertices)
+    cosine = facing(normals, vertices)
+    seen, visible = visibility(
+        surface, vertices, coarse_xy, cosine, work, person.matte, hair[:count]
+    )
+    opened = openings(surface, normals, coarse_xy, work)
     is_opening = opened >= 0.0
+    columns = model.subdivide(
+        np.stack(
+            [
+                cosine,
+                np.where(is_opening, opened, seen),
+                np.where(is_opening, opened, visible),
+                is_opening,
+            ],
+            axis=1,
+        )
+    )
     return FrameSight(
-        work=work,
         foreground=foreground,
         xy=xy,
-        cosine=cosine,
-        confidence=np.where(is_opening, opened, seen),
-        visible=np.where(is_opening, opened, visible),
-        is_opening=is_opening,
-        colour=_mean_colours(foreground, xy, work.face_height),
+        cosine=columns[:, 0],
+        confidence=columns[:, 1],
+        visible=columns[:, 2],
+        is_opening=columns[:, 3] == 1.0,
+        colour=model.subdivide(_mean_colours(foreground, coarse_xy, work.face_height)),
     )
 
 

@@ -45,12 +45,14 @@ class HeadTools:
         model: The head model.
         matting: Tells the person from the background.
         reconstruct: The full fit.
+        beside: Runs part of a frame's work in a second thread.
         background: Runs full fits beside the stream.
     """
 
     model: HeadModel
     matting: PersonMatting
     reconstruct: Reconstruct
+    beside: Executor
     background: Executor
 
 
