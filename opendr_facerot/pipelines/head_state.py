@@ -97,6 +97,21 @@ def photo_frame(
 
 
 @dataclass(frozen=True, eq=False)
+class HeadLook:
+    """One of the pictures of a head that are mixed into a view.
+
+    Attributes:
+        share: Of it in the view, in (0, 1].
+        vertices: ``(V, 3)`` fine vertices as in the photo, camera space.
+        appearance: What they look like.
+    """
+
+    share: float
+    vertices: NDArray[np.floating]
+    appearance: VertexAppearance
+
+
+@dataclass(frozen=True, eq=False)
 class HeadState:
     """All that a view of one face needs.
 
@@ -113,3 +128,11 @@ class HeadState:
     pivot: NDArray[np.floating]
     appearance: VertexAppearance
     scenery: Scenery
+
+    def looks(self, rotation: NDArray[np.floating]) -> list[HeadLook]:
+        """The one or two pictures to mix into a view; their shares add up to 1.
+
+        Args:
+            rotation: ``(3, 3)`` of the head in the view, template to camera axes.
+        """
+        return [HeadLook(1.0, self.vertices, self.appearance)]
