@@ -91,9 +91,9 @@ def make_plate(
     around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
     # Where the matte is thin, the photo's own colours are half background.
     solid = smoothstep(0.8, 1.0, matte)[..., None]
-    colours = _to_uint8(foreground + solid * (work.image - foreground))
+    own = _to_uint8(foreground + solid * (work.image - foreground))
     person, hair = (
-        np.dstack([colours, _to_uint8(255.0 * alpha)]) for alpha in (matte, matte * around_head)
+        np.dstack([own, _to_uint8(255.0 * alpha)]) for alpha in (matte, matte * around_head)
     )
     return Plate(
         behind=_to_uint8(behind),
