@@ -20,6 +20,7 @@ from opendr_facerot.reconstruct.head_fit import (
     PRIOR_SCALE,
     HeadFit,
     best_translation,
+    combined,
     head_shape,
     lateral_displacement,
     shape_error,
@@ -84,7 +85,7 @@ def fit_same_head(
     for _ in range(_ROUNDS):
         identity = _step_shape(mean, modes, identity, views)
         for k, view in enumerate(views):
-            shape = mean + np.tensordot(np.r_[identity, view.expression], modes, 1)
+            shape = mean + combined(np.r_[identity, view.expression], modes)
             if k == primary:
                 turned = shape @ view.rotation.T
                 view.translation = best_translation(turned, view.rays, view.weights)
@@ -139,7 +140,7 @@ def _step_shape(
     matrix, target = np.diag(prior), -prior * coefficients
     for k, view in enumerate(views):
         own = np.r_[:split, split + k * count : split + (k + 1) * count]
-        shape = mean + np.tensordot(coefficients[own], modes, 1)
+        shape = mean + combined(coefficients[own], modes)
         current = shape @ view.rotation.T + view.translation
         jacobian = shape_jacobian(modes @ view.rotation.T, view.rays, view.weights)
         matrix[np.ix_(own, own)] += jacobian @ jacobian.T
@@ -194,7 +195,7 @@ def _triangulated(
     matrix = np.tile(_DISPLACEMENT_PRIOR * np.eye(3), (468, 1, 1))
     target = np.zeros((468, 3))
     for view in views:
-        shape = mean + np.tensordot(np.r_[identity, view.expression], modes, 1)
+        shape = mean + combined(np.r_[identity, view.expression], modes)
         x, y, z = (shape @ view.rotation.T + view.translation).T
         for c, position in ((0, x), (1, y)):
             row = view.rotation[c] - view.rays[:, c, None] * view.rotation[2]
@@ -214,7 +215,7 @@ def _fit_of(
 ) -> HeadFit:
     shape = head_shape(model, identity, view.expression) + model.warp(displacement)
     vertices = shape @ view.rotation.T + view.translation
-    offset, lateral = lateral_displacement(model, vertices, points, view.camera)
+    offset, lateral = lateral_displacement(model.landmarks(vertices), points, view.camera)
     return HeadFit(
         seen_from=alone.seen_from,
         rotation=view.rotation,

@@ -1,0 +1,60 @@
+"""A photo taken apart around one face: person and background, hair and skin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.detect.matting import PersonMatting
+from opendr_facerot.generate.completion import extend_foreground, interior_of
+from opendr_facerot.geometry import Intrinsics
+from opendr_facerot.reconstruct.appearance import Appearance, find_hair
+from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
+
+_ANALYSED_HEIGHT = 150.0  # pixels of face height: enough to tell person, hair and skin apart
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoLayers:
+    """What the stages of a fit look at.
+
+    Attributes:
+        photo: The work image in the resolution in which views show it.
+        work: The same in the resolution of the maps that follow.
+        matte: ``(S, S)`` float32 person matte.
+        interior: ``(S, S)`` bool, pixels that surely show the person.
+        foreground: ``(S, S, 3)`` float32 RGB, the person's colours continued over the background.
+        look: Skin and hair.
+    """
+
+    photo: WorkImage
+    work: WorkImage
+    matte: NDArray[np.float32]
+    interior: NDArray[np.bool_]
+    foreground: NDArray[np.float32]
+    look: Appearance
+
+
+def separate_layers(
+    image: NDArray[np.uint8],
+    landmarks: NDArray[np.floating],
+    intrinsics: Intrinsics,
+    matting: PersonMatting,
+) -> PhotoLayers:
+    """Take a photo apart around the face with these landmarks.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB photo.
+        landmarks: ``(478, 3)`` attention mesh, photo pixels.
+        intrinsics: Camera of the photo.
+        matting: Finds people.
+    """
+    photo = cut_work_image(image, landmarks, intrinsics)
+    work = photo.reduced(_ANALYSED_HEIGHT)
+    matte = matting.matte(work.image) * work.inside
+    interior = interior_of(matte, work.face_height)
+    foreground = extend_foreground(work, interior)
+    look = find_hair(work, foreground, interior, matte)
+    return PhotoLayers(photo, work, matte, interior, foreground, look)
