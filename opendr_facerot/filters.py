@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from opendr_facerot.render.kernels import kernel
+
 
 def smoothstep(low: float, high: float, x: ArrayLike) -> NDArray[np.floating]:
     """Cubic ramp from 0 at ``low`` to 1 at ``high``; ``low`` may exceed ``high``."""
@@ -87,8 +89,42 @@ def pull_push(image: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArra
     if min(height, width) <= 2:
         mean = (image * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
         return np.broadcast_to(mean, image.shape).astype(np.float32)
-    coarse_weight = cv2.pyrDown(weight)
-    coarse = cv2.pyrDown(image * weight[..., None]) / np.maximum(coarse_weight, 1e-6)[..., None]
-    filled = pull_push(coarse, np.clip(coarse_weight * 4.0, 0.0, 1.0))
-    behind = cv2.pyrUp(filled, dstsize=(width, height))
-    return image * weight[..., None] + behind * (1.0 - weight[..., None])
+    known = np.empty_like(image)
+    _times_weight(image, weight, known)
+    coarse, coarse_weight = cv2.pyrDown(known), cv2.pyrDown(weight)
+    _divide_by_weight(coarse, coarse_weight)
+    filled = cv2.pyrUp(pull_push(coarse, coarse_weight), dstsize=(width, height))
+    _mix(image, weight, filled)
+    return np.asarray(filled)
+
+
+@kernel
+def _times_weight(image, weight, product):  # type: ignore[no-untyped-def]
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            for c in range(image.shape[2]):
+                product[row, column, c] = image[row, column, c] * weight[row, column]
+
+
+@kernel
+def _divide_by_weight(image, weight):  # type: ignore[no-untyped-def]
+    """Divide an image by its weight and raise the weight, up to 1, both in place."""
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            scale = np.float32(1.0) / max(weight[row, column], np.float32(1e-6))
+            for c in range(image.shape[2]):
+                image[row, column, c] *= scale
+            weight[row, column] = min(np.float32(4.0) * weight[row, column], np.float32(1.0))
+
+
+@kernel
+def _mix(image, weight, behind):  # type: ignore[no-untyped-def]
+    """Lay an image over the one behind it, which becomes the result."""
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            share = weight[row, column]
+            for c in range(image.shape[2]):
+                below = behind[row, column, c]
+                behind[row, column, c] = below * (np.float32(1.0) - share) + (
+                    image[row, column, c] * share
+                )
