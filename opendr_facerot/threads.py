@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from threading import Lock
 
 from threadpoolctl import ThreadpoolController
@@ -13,6 +14,12 @@ from threadpoolctl import ThreadpoolController
 def thread_count() -> int:
     """Threads for work that is worth splitting: the cores this process may run on."""
     return max(1, len(os.sched_getaffinity(0)))
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Looking for the process's BLAS takes milliseconds, and it stays what NumPy has loaded."""
+    return ThreadpoolController()
 
 
 class _SingleThreadedBlas:
@@ -38,10 +45,8 @@ class _SingleThreadedBlas:
                     self._limit.close()
 
     def _limited(self) -> AbstractContextManager[object]:
-        controller: AbstractContextManager[object] = ThreadpoolController().limit(
-            limits=1, user_api="blas"
-        )
-        return controller
+        limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+        return limit
 
 
 single_threaded_blas = _SingleThreadedBlas()

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.filters import blur, disc
 from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.kernels import kernel
 
 # Patches of the attention mesh that show bare skin: cheeks, sides of the nose, forehead.
 _SKIN_PATCHES = (
@@ -65,7 +67,7 @@ def find_hair(
     centre = np.median(sample, axis=0)
     spread = 1.4826 * np.median(np.abs(sample - centre), axis=0)
     spread = 1.25 * np.maximum(spread, _SKIN_SPREAD_FLOOR)
-    skin_distance = _distance(features, centre, spread)
+    skin_distance = squared_distance(features, centre[None], spread)
 
     height, lateral = work.along_face()
     face = _polygons(work, [FACE_OVAL])
@@ -80,12 +82,9 @@ def find_hair(
     hair = np.zeros(matte.shape, np.float32)
     if has_hair:
         examples = features[beside | (crown & (skin_distance > 5.0))]
-        clusters = _cluster_centres(examples)
-        nearest = _distance(features, clusters[0], _HAIR_SPREAD)
-        for cluster in clusters[1:]:
-            nearest = np.minimum(nearest, _distance(features, cluster, _HAIR_SPREAD))
+        nearest = squared_distance(features, _cluster_centres(examples), _HAIR_SPREAD)
         score = skin_distance - nearest - 1.0
-        hair = np.reciprocal(1.0 + np.exp(-np.clip(score, -40.0, 40.0) / 4.0))
+        hair = np.reciprocal(1.0 + np.exp(np.clip(score, -40.0, 40.0) / -4.0))
         hair = blur(hair, 0.01 * work.face_height) * (matte > 0.3)
     return Appearance(skin, skin_distance, hair, has_hair)
 
@@ -94,20 +93,50 @@ def _features(foreground: NDArray[np.float32], face_height: float) -> NDArray[np
     """CIE Lab (8-bit scale) and log local contrast, ``(S, S, 4)``."""
     soft = blur(foreground, 0.008 * face_height)
     lab = cv2.cvtColor(np.clip(soft, 0, 255).astype(np.uint8), cv2.COLOR_RGB2LAB)
-    luma = np.log(np.clip(foreground.mean(2), 8.0, 255.0))
+    mean = cv2.transform(foreground, np.full((1, 3), 1.0 / 3.0))
+    luma = np.log(np.clip(mean, 8.0, 255.0))
     detail = luma - blur(luma, 0.03 * face_height)
     energy = blur(detail * detail, 0.025 * face_height)
     contrast = 4.0 * np.log(np.sqrt(np.maximum(energy, 0.0)) + 0.012)
     return np.dstack([lab.astype(np.float32), contrast.astype(np.float32)])
 
 
-def _distance(
-    features: NDArray[np.float32], centre: ArrayLike, spread: ArrayLike
+def squared_distance(
+    features: NDArray[np.float32], centres: NDArray[np.floating], spread: ArrayLike
 ) -> NDArray[np.float32]:
-    """Squared distance ``(S, S)`` of features ``(S, S, 4)`` to a centre, in units of the spread."""
-    scaled = features * np.divide(1.0, spread).astype(np.float32)
-    scaled -= np.divide(centre, spread).astype(np.float32)
-    return np.einsum("ijk,ijk->ij", scaled, scaled)
+    """Squared distance of every pixel's features to the nearest centre, in units of the spread.
+
+    Args:
+        features: ``(S, S, 4)`` float32.
+        centres: ``(K, 4)``, at least one.
+        spread: ``(4,)`` positive.
+
+    Returns:
+        ``(S, S)`` float32.
+    """
+    scale = np.divide(1.0, spread).astype(np.float32)
+    scaled = (centres * scale).astype(np.float32)
+    distance = np.empty(features.shape[:2], np.float32)
+
+    def work(first: int, last: int) -> None:
+        _nearest(features[first:last], scaled, scale, distance[first:last])
+
+    run_bands(work, len(distance))
+    return distance
+
+
+@kernel
+def _nearest(features, centres, scale, distance):  # type: ignore[no-untyped-def]
+    for row in range(distance.shape[0]):
+        for column in range(distance.shape[1]):
+            least = np.float32(np.inf)
+            for k in range(len(centres)):
+                total = np.float32(0.0)
+                for c in range(4):
+                    away = features[row, column, c] * scale[c] - centres[k, c]
+                    total += away * away
+                least = min(least, total)
+            distance[row, column] = least
 
 
 def _cluster_centres(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -115,9 +115,11 @@ def ndc_from_pixels(points_px: ArrayLike, image_size: int) -> NDArray[np.floatin
 
 def available_backends() -> tuple[str, ...]:
     """Names of the backends whose packages are installed, the default first."""
-    return tuple(
-        name for name in _MODULES if name not in _PACKAGES or find_spec(_PACKAGES[name]) is not None
-    )
+    return tuple(name for name in _MODULES if _is_installed(name))
+
+
+def _is_installed(name: str) -> bool:
+    return name not in _PACKAGES or find_spec(_PACKAGES[name]) is not None
 
 
 def check_faces(faces: NDArray[np.integer], vertex_count: int) -> None:
@@ -132,7 +134,7 @@ def check_faces(faces: NDArray[np.integer], vertex_count: int) -> None:
 
 
 def _backend(name: str, device: str) -> ModuleType:
-    if name not in available_backends():
+    if name not in _MODULES or not _is_installed(name):
         problem = "is not installed" if name in _MODULES else "does not exist"
         raise DeviceError(
             f"render backend {name!r} {problem}: choose from {', '.join(available_backends())}"
