@@ -94,3 +94,27 @@ def test_a_reduced_image_shows_the_same_at_other_pixels() -> None:
     point = np.array([[(260 - 249.5) * 50 / 600, (120 - 199.5) * 50 / 600, 50.0]])
     np.testing.assert_allclose(reduced.intrinsics.project(point)[0], expected, atol=1e-6)
     assert reduced.reduced(140.0 * 2) is reduced
+
+
+@pytest.mark.parametrize(("top", "chin"), [((240, 100), (250, 250)), ((60, 10), (40, 90))])
+def test_inside_is_the_eroded_share_of_the_photo(
+    top: tuple[float, float], chin: tuple[float, float]
+) -> None:
+    photo = np.zeros((400, 500, 3), np.uint8)
+    work = cut_work_image(photo, landmarks(top, chin), Intrinsics(600, 249.5, 199.5))
+    to_work = np.array([[work.scale, 0, work.offset[0]], [0, work.scale, work.offset[1]]])
+    whole = cv2.warpAffine(np.ones((400, 500), np.float32), to_work, work.inside.shape)
+    expected = cv2.erode(whole, np.ones((3, 3)))
+    assert 0.05 < expected.mean() < 0.99
+    np.testing.assert_allclose(work.inside, expected, atol=1 / 32)  # cv2's positions are rounded
+
+
+def test_face_coordinates_at_another_resolution() -> None:
+    photo = np.zeros((400, 500, 3), np.uint8)
+    work = cut_work_image(photo, landmarks((240, 100), (270, 250)), Intrinsics(600, 249.5, 199.5))
+    side = len(work.image) // 2
+    for fine, coarse in zip(work.along_face(), work.along_face(side), strict=True):
+        means = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
+        np.testing.assert_allclose(coarse, means, atol=2e-3)
+    chin = np.round(work.landmarks[152, :2]).astype(int)
+    assert work.along_face()[0][chin[1], chin[0]] == pytest.approx(0.0, abs=0.01)

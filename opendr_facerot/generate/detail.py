@@ -68,8 +68,7 @@ def measure_detail(
         that shows no common direction, such as cropped hair, is grain rather than strands.
     """
     centimetre = 0.057 * photo.face_height
-    size = len(foreground)
-    height, lateral = photo.reduced(photo.face_height * len(interior) / size).along_face()
+    height, lateral = photo.along_face(len(interior))
     hair = (appearance.hair > 0.7) & interior & (height > 0.55) & (lateral < 0.75)
     strands, on_hair = _luma_around(foreground, hair, 2.0 * centimetre)
     skin, on_skin = _luma_around(foreground, appearance.skin, centimetre)

@@ -75,20 +75,27 @@ class WorkImage:
             photo_offset=factor * self.photo_offset + shift,
         )
 
-    def along_face(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def along_face(
+        self, side: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Face coordinates of every pixel, in face heights.
+
+        Args:
+            side: Side S of the map if it is not the image's: pixels are larger then, or smaller.
 
         Returns:
             ``height`` ``(S, S)`` float32, 0 at the chin and 1 at the top of the forehead, measured
             along the face's own axis; ``lateral`` ``(S, S)`` float32 >= 0, the distance from it.
         """
+        size = len(self.image)
+        side = size if side is None else side
         top, chin = self.landmarks[FOREHEAD, :2], self.landmarks[CHIN, :2]
-        axis = (top - chin) / self.face_height
-        side = np.arange(len(self.image), dtype=np.float32)
-        dx, dy = side[None, :] - chin[0], side[:, None] - chin[1]
-        height = (dx * axis[0] + dy * axis[1]) / self.face_height
-        lateral = np.abs(dy * axis[0] - dx * axis[1]) / self.face_height
-        return height.astype(np.float32), lateral.astype(np.float32)
+        axis = (top - chin) / self.face_height**2
+        place = (np.arange(side) + 0.5) * (size / side) - 0.5
+        x, y = ((place - chin[c])[:, None] * axis for c in (0, 1))
+        height = np.add.outer(y[:, 1].astype(np.float32), x[:, 0].astype(np.float32))
+        lateral = np.subtract.outer(y[:, 0].astype(np.float32), x[:, 1].astype(np.float32))
+        return height, np.abs(lateral, out=lateral)
 
 
 def cut_work_image(
@@ -128,13 +135,14 @@ def cut_work_image(
     work = cv2.warpAffine(
         source, to_work, (side, side), flags=kernel, borderMode=cv2.BORDER_REPLICATE
     )
-    whole = np.ones(source.shape[:2], np.float32)
-    inside = cv2.warpAffine(whole, to_work, (side, side))
+    height_covered, width_covered = (
+        _covered(source.shape[k], scale, shift[1 - k], side) for k in (0, 1)
+    )
     scaled = points * scale
     scaled[:, :2] += offset
     return WorkImage(
         image=work,
-        inside=cv2.erode(inside, np.ones((3, 3))),
+        inside=np.multiply.outer(height_covered, width_covered),
         scale=scale,
         offset=offset,
         landmarks=scaled,
@@ -143,3 +151,21 @@ def cut_work_image(
         photo=photo,
         photo_offset=shift,
     )
+
+
+def _covered(count: int, scale: float, shift: float, side: int) -> NDArray[np.float32]:
+    """How far each of ``side`` work pixels along one axis, and its neighbours, show the photo.
+
+    Args:
+        count: Pixels of the photo along the axis.
+        scale: Work pixels per photo pixel.
+        shift: work = scale * photo + shift.
+        side: Work pixels.
+
+    Returns:
+        ``(side,)`` float32 in [0, 1]: the photo's share in linear interpolation at its border.
+    """
+    place = (np.arange(-1, side + 1) - shift) / scale
+    share = np.clip(np.minimum(place + 1.0, count - place), 0.0, 1.0).astype(np.float32)
+    share[[0, -1]] = share[[1, -2]]  # nothing is known beyond the work image
+    return np.minimum(np.minimum(share[:-2], share[1:-1]), share[2:])
