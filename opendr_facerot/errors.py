@@ -12,7 +12,15 @@ class ImageError(FacerotError, ValueError):
 
 
 class NoFaceError(FacerotError):
-    """No face was found in an image that is otherwise fine."""
+    """No face was found in an image that is otherwise fine.
+
+    Attributes:
+        photo_index: Index of the image among several photos of one person; None for a single one.
+    """
+
+    def __init__(self, message: str, photo_index: int | None = None) -> None:
+        super().__init__(message)
+        self.photo_index = photo_index
 
 
 class AngleError(FacerotError, ValueError):

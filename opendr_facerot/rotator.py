@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
@@ -145,6 +145,8 @@ class FittedFace:
         timings: Seconds spent in each stage of the fit.
         state: The pipeline's own data; opaque to everything else.
         face_id: Name under which a :class:`FaceTracker` follows the face; None of a photo's.
+        photo_index: Which of several photos of one person the detection, the angles and what lies
+            behind the head are of; see :meth:`PersonRotator.fit_person`.
     """
 
     face: Face
@@ -155,6 +157,7 @@ class FittedFace:
     timings: dict[str, float] = field(default_factory=dict)
     state: Any = None
     face_id: str | None = None
+    photo_index: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,4 +262,28 @@ class TrackingRotator(FaceRotator, Protocol):
 
     def track(self) -> FaceTracker:
         """A tracker for one stream. It uses the :attr:`settings` that are in force at each call."""
+        ...
+
+
+@runtime_checkable
+class PersonRotator(FaceRotator, Protocol):
+    """A pipeline that can also make one head from several photos of the same person."""
+
+    def fit_person(self, images: Sequence[NDArray[np.uint8]]) -> FittedFace:
+        """Reconstruct one person from several photos, from the largest face of each.
+
+        The photo that is most frontal and sharp gives the light, the background, and the angles
+        that "keep the photo's" refers to; the others show what it does not see well.
+
+        Args:
+            images: At least one ``(H, W, 3)`` uint8 RGB photo. One photo is as in :meth:`fit`.
+
+        Returns:
+            The face. Its flags contain ``"photos_disagree"`` if the photos, laid over each other,
+            look like different people. Absence of the flag does not prove that they are one.
+
+        Raises:
+            ImageError: There are no images, or one has the wrong shape, type or size.
+            NoFaceError: There is no face in one of them; its ``photo_index`` says which.
+        """
         ...

@@ -39,6 +39,7 @@ _SHARED = 0.25  # square of the confidences' product from which a colour is comp
 _FEWEST_SHARED = 50  # vertices to measure an exposure on
 _LARGEST_LIGHT = 0.5  # natural log, beside the exposure
 _LIGHT_STIFFNESS = 30.0
+_LARGEST_DIFFERENCE, _LEAST_ALIKE = 0.13, 0.7  # between photos of one person
 _GAIN_GRID = 8  # pixels of a texture in which its recolouring is constant
 _NO_LIGHT = 0.01  # weight of "only the exposure differs" far from where both photos see the head
 
@@ -93,6 +94,33 @@ def in_light_of(model: HeadModel, photos: Sequence[SeenHead], primary: int) -> l
         photo if k == primary else _recoloured(photo, _colour_difference(model, main, photo.seen))
         for k, photo in enumerate(photos)
     ]
+
+
+def photos_agree(model: HeadModel, one: Observation, other: Observation) -> bool:
+    """Whether two photos can show one person: brows, eyes, nose and beard lie on each other.
+
+    Compared is what both see well of the face, in one light: the mean difference of the log colours
+    and the correlation of what is left of them without their smooth part. Photos of a person and a
+    painting of another can pass, and so can relatives.
+
+    Args:
+        model: The head model.
+        one: What one photo shows.
+        other: What the other shows, in the light of the one.
+    """
+    surface, n = model.coarse, len(model.coarse.vertices)
+    both = np.minimum(one.confidence, other.confidence)[:n]
+    _, y, z = surface.vertices.T
+    face = surface.zones.skin & ~surface.zones.mouth_bag & (y > 73.0) & (y < 91.0) & (z > 9.0)
+    face &= both > 0.6
+    if face.sum() < _FEWEST_SHARED:
+        return True
+    difference = float(np.abs(one.colour - other.colour)[:n][face].mean())
+    weight = np.where(both > 0.3, both, 0.0) + 1e-4
+    luma = np.stack([one.colour[:n].mean(1), other.colour[:n].mean(1)], axis=1)
+    pattern = (luma - surface.topology.smooth_field(luma, weight, 12.0))[face]
+    alike = float(np.corrcoef(pattern.T)[0, 1])
+    return difference < _LARGEST_DIFFERENCE or alike > _LEAST_ALIKE
 
 
 def _recoloured(photo: SeenHead, gain: NDArray[np.floating]) -> SeenHead:

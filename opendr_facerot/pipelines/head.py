@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from opendr_facerot.detect.attention_mesh import MESH_CONFIDENCE, AttentionMesh
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
-from opendr_facerot.errors import DeviceError, NoFaceError
+from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
 from opendr_facerot.filters import smoothstep
-from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
+from opendr_facerot.generate.completion import complete
 from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
+from opendr_facerot.pipelines.person import PersonPhoto, PersonState, reconstruct_person
+from opendr_facerot.pipelines.photo_layers import PhotoLayers, separate_layers
 from opendr_facerot.pipelines.stopwatch import Stopwatch
-from opendr_facerot.reconstruct.appearance import find_hair
 from opendr_facerot.reconstruct.head_fit import fit_head
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
-from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
+from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.compose import (
     lay_over,
     make_plate,
@@ -44,7 +45,6 @@ from opendr_facerot.tracking.head_tracker import HeadTracker
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
-_ANALYSED_HEIGHT = 150.0  # pixels of face height: enough to tell person, hair and skin apart
 _LOW_RESOLUTION = 60.0  # pixels of face height in the photo
 _EXTREME_POSE = math.radians(40.0)
 _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
@@ -106,12 +106,45 @@ class HeadRotator:
                 if one is not None:
                     fitted.append(one)
         if not fitted:
-            raise NoFaceError(
-                f"no face found in the {width}x{height} image at a score of at least "
-                f"{settings.min_score:g} and a size of at least {settings.min_face_size} pixels: "
-                "lower min_score or min_face_size, or use a photo that shows a face from the front"
-            )
+            raise NoFaceError(self._without_a_face(image))
         return fitted
+
+    def fit_person(self, images: Sequence[NDArray[np.uint8]]) -> FittedFace:
+        """Reconstruct one person from several photos; see :meth:`PersonRotator.fit_person`."""
+        if not images:
+            raise ImageError("no photos are given: give at least one of the person")
+        if len(images) == 1:
+            return self.fit(images[0])[0]
+        clock = Stopwatch()
+        photos: list[PersonPhoto] = []
+        with single_threaded_blas():
+            for index, image in enumerate(images):
+                name = f"photo {index + 1} of {len(images)}"
+                check_image(image, name)
+                found = self._largest_face(image, clock)
+                if found is None:
+                    raise NoFaceError(f"{name}: {self._without_a_face(image)}", index)
+                face, landmarks = found
+                camera = self._camera(image.shape[1], image.shape[0])
+                layers = separate_layers(image, landmarks, camera, self._matting, clock)
+                photos.append(PersonPhoto(face, landmarks, camera, layers))
+            head = reconstruct_person(self._model, photos, clock)
+            main, home = photos[head.primary], head.homes[0]
+            with clock("plate"):
+                scenery = self._scenery(home.vertices, main.layers)
+        pivot = head.fit.rotation @ PIVOT + head.fit.translation
+        yaw, pitch, roll = head.fit.angles
+        disagree = () if head.agree else ("photos_disagree",)
+        return FittedFace(
+            face=main.face,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            flags=_flags(main.layers.work, yaw, pitch) + disagree,
+            timings=clock.seconds,
+            state=PersonState(head.fit, home.vertices, pivot, home.appearance, scenery, head.homes),
+            photo_index=head.primary,
+        )
 
     def render(self, face: FittedFace, views: Iterable[View]) -> Iterator[RotatedFace]:
         """Render a fitted face from each view; see :meth:`FaceRotator.render`."""
@@ -208,6 +241,30 @@ class HeadRotator:
     def _camera(self, width: int, height: int) -> Intrinsics:
         return Intrinsics.from_fov(width, height, self.settings.fov or _PORTRAIT_FOV)
 
+    def _without_a_face(self, image: NDArray[np.uint8]) -> str:
+        height, width = image.shape[:2]
+        return (
+            f"no face found in the {width}x{height} image at a score of at least "
+            f"{self.settings.min_score:g} and a size of at least {self.settings.min_face_size} "
+            "pixels: lower min_score or min_face_size, or use a photo that shows a face from the "
+            "front"
+        )
+
+    def _largest_face(
+        self, image: NDArray[np.uint8], clock: Stopwatch
+    ) -> tuple[Face, NDArray[np.float32]] | None:
+        """The largest face of a photo with its landmarks."""
+        with clock("detect"):
+            faces = self._detector.detect(
+                image, min_score=self.settings.min_score, min_size=self.settings.min_face_size
+            )
+        with clock("landmarks"):
+            for face in faces:
+                mesh = self._mesh.landmarks(image, face)
+                if mesh.confidence >= MESH_CONFIDENCE:
+                    return face, mesh.points
+        return None
+
     def _fit_face(
         self,
         image: NDArray[np.uint8],
@@ -236,14 +293,8 @@ class HeadRotator:
         with clock("fit"):
             fit = fit_head(model, landmarks, intrinsics)
             vertices = model.refine(fit.vertices)
-        with clock("matte"):
-            photo = cut_work_image(image, landmarks, intrinsics)
-            work = photo.reduced(_ANALYSED_HEIGHT)
-            matte = self._matting.matte(work.image) * work.inside
-            interior = interior_of(matte, work.face_height)
-            foreground = extend_foreground(work, interior)
-        with clock("hair"):
-            look = find_hair(work, foreground, interior, matte)
+        layers = separate_layers(image, landmarks, intrinsics, self._matting, clock)
+        work, matte, look = layers.work, layers.matte, layers.look
         with clock("silhouette"):
             vertices, hair_zone = hide_covered_ears(
                 model, vertices, fit.rotation, work, matte, look
@@ -251,11 +302,18 @@ class HeadRotator:
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
         with clock("completion"):
             appearance = complete(
-                model, vertices, photo, work, matte, foreground, interior, look, hair_zone
+                model,
+                vertices,
+                layers.photo,
+                work,
+                matte,
+                layers.foreground,
+                layers.interior,
+                look,
+                hair_zone,
             )
         with clock("plate"):
-            covered = self._head_mask(vertices, work)
-            plate = make_plate(work, matte, foreground, look, covered)
+            scenery = self._scenery(vertices, layers)
         pivot = fit.rotation @ PIVOT + fit.translation
         yaw, pitch, roll = fit.angles
         return FittedFace(
@@ -265,15 +323,17 @@ class HeadRotator:
             roll=roll,
             flags=_flags(work, yaw, pitch),
             timings=clock.seconds,
-            state=HeadState(fit, vertices, pivot, appearance, PhotoScenery(work, plate)),
+            state=HeadState(fit, vertices, pivot, appearance, scenery),
         )
 
-    def _head_mask(self, vertices: NDArray[np.floating], work: WorkImage) -> NDArray[np.bool_]:
-        """``(S, S)`` bool, the part of the photo that turns away with the head."""
-        faces = self._model.fine.topology.faces
-        head = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
-        fragments = view_fragments(vertices, head, work.intrinsics, len(work.image))
-        return np.asarray(fragments.face_index >= 0)
+    def _scenery(self, vertices: NDArray[np.floating], layers: PhotoLayers) -> PhotoScenery:
+        """What the photo shows besides the head that has these vertices ``(V, 3)`` in it."""
+        work, faces = layers.work, self._model.fine.topology.faces
+        turning = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
+        fragments = view_fragments(vertices, turning, work.intrinsics, len(work.image))
+        covered = np.asarray(fragments.face_index >= 0)
+        plate = make_plate(work, layers.matte, layers.foreground, layers.look, covered)
+        return PhotoScenery(work, plate)
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:

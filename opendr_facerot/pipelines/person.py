@@ -12,17 +12,42 @@ from numpy.typing import NDArray
 from opendr_facerot.filters import smoothstep
 from opendr_facerot.generate.completion import observe, sharpen_foreground
 from opendr_facerot.generate.detail import measure_detail
-from opendr_facerot.generate.fusion import SeenHead, fuse, in_light_of, measure_sharpness
+from opendr_facerot.generate.fusion import (
+    SeenHead,
+    fuse,
+    in_light_of,
+    measure_sharpness,
+    photos_agree,
+)
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState
 from opendr_facerot.pipelines.photo_layers import PhotoLayers
+from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.same_head import fit_same_head
 from opendr_facerot.reconstruct.silhouette import Sight, fit_silhouettes, hide_covered_ears
 from opendr_facerot.render.texture import VertexAppearance
+from opendr_facerot.rotator import Face
 
 _CROSSFADE = math.radians(8.0)  # turn over which views go from one photo to the next
+
+
+@dataclass(frozen=True, eq=False)
+class PersonPhoto:
+    """One of the photos.
+
+    Attributes:
+        face: The detection.
+        landmarks: ``(478, 3)`` attention mesh, photo pixels.
+        camera: Of the photo.
+        layers: The photo, taken apart.
+    """
+
+    face: Face
+    landmarks: NDArray[np.floating]
+    camera: Intrinsics
+    layers: PhotoLayers
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,47 +107,49 @@ class PersonHead:
 
 
 def reconstruct_person(
-    model: HeadModel,
-    landmarks: Sequence[NDArray[np.floating]],
-    cameras: Sequence[Intrinsics],
-    layers: Sequence[PhotoLayers],
+    model: HeadModel, photos: Sequence[PersonPhoto], clock: Stopwatch
 ) -> PersonHead:
     """Reconstruct one head from several photos.
 
     Args:
         model: The head model.
-        landmarks: Of each photo, ``(478, 3)`` attention mesh, photo pixels.
-        cameras: Of each photo.
-        layers: Of each photo.
+        photos: At least two.
+        clock: Counts the time for the stages of a fit.
     """
-    alone = [fit_head(model, *photo) for photo in zip(landmarks, cameras, strict=True)]
-    sharpness = np.array([measure_sharpness(photo.photo) for photo in layers])
-    sharpness /= sharpness.max()
-    primary = int(np.argmax(sharpness * [_frontality(fit) for fit in alone]))
-    fits = fit_same_head(model, landmarks, alone, cameras, primary)
-
-    vertices, hair_zone = _without_covered_ears(model, fits, layers, primary)
-    sights = [
-        Sight(v, fit.rotation, photo.work, photo.matte, photo.look)
-        for v, fit, photo in zip(vertices, fits, layers, strict=True)
-    ]
-    vertices = fit_silhouettes(model, sights, hair_zone)
-    photos = [
-        _seen_head(model, v, photo, float(sharp), hair_zone)
-        for v, photo, sharp in zip(vertices, layers, sharpness, strict=True)
-    ]
-    photos = in_light_of(model, photos, primary)
-    main = layers[primary]
-    detail = measure_detail(main.photo, photos[primary].texture, main.interior, main.look)
-    homes = {}
-    for k, fit in enumerate(fits):
-        appearance = fuse(
-            model, photos, k, hair_zone, detail_level=detail, has_hair=main.look.has_hair
+    layers = [photo.layers for photo in photos]
+    with clock("fit"):
+        alone = [fit_head(model, photo.landmarks, photo.camera) for photo in photos]
+        sharpness = np.array([measure_sharpness(photo.photo) for photo in layers])
+        sharpness /= sharpness.max()
+        primary = int(np.argmax(sharpness * [_frontality(fit) for fit in alone]))
+        landmarks, cameras = zip(*((p.landmarks, p.camera) for p in photos), strict=True)
+        fits = fit_same_head(model, landmarks, alone, cameras, primary)
+    with clock("silhouette"):
+        vertices, hair_zone = _without_covered_ears(model, fits, layers, primary)
+        sights = [
+            Sight(v, fit.rotation, photo.work, photo.matte, photo.look)
+            for v, fit, photo in zip(vertices, fits, layers, strict=True)
+        ]
+        vertices = fit_silhouettes(model, sights, hair_zone)
+    with clock("completion"):
+        heads = [
+            _seen_head(model, v, photo, float(sharp), hair_zone)
+            for v, photo, sharp in zip(vertices, layers, sharpness, strict=True)
+        ]
+        heads = in_light_of(model, heads, primary)
+        agree = all(photos_agree(model, heads[primary].seen, head.seen) for head in heads)
+        main = layers[primary]
+        detail = measure_detail(main.photo, heads[primary].texture, main.interior, main.look)
+        order = [primary, *(k for k in range(len(photos)) if k != primary)]
+        homes = tuple(
+            HomePhoto(
+                -fits[k].rotation.T @ fits[k].seen_from[:, 2],
+                _standing_as(fits[primary], fits[k], vertices[k]),
+                fuse(model, heads, k, hair_zone, detail_level=detail, has_hair=main.look.has_hair),
+            )
+            for k in order
         )
-        side = -fit.rotation.T @ fit.seen_from[:, 2]
-        homes[k] = HomePhoto(side, _standing_as(fits[primary], fit, vertices[k]), appearance)
-    ordered = [homes[primary], *(home for k, home in homes.items() if k != primary)]
-    return PersonHead(primary, fits[primary], tuple(ordered), True)
+    return PersonHead(primary, fits[primary], homes, agree)
 
 
 def _seen_head(

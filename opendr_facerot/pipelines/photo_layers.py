@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.generate.completion import extend_foreground, interior_of
 from opendr_facerot.geometry import Intrinsics
+from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import Appearance, find_hair
 from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
 
@@ -42,6 +43,7 @@ def separate_layers(
     landmarks: NDArray[np.floating],
     intrinsics: Intrinsics,
     matting: PersonMatting,
+    clock: Stopwatch,
 ) -> PhotoLayers:
     """Take a photo apart around the face with these landmarks.
 
@@ -50,11 +52,14 @@ def separate_layers(
         landmarks: ``(478, 3)`` attention mesh, photo pixels.
         intrinsics: Camera of the photo.
         matting: Finds people.
+        clock: Counts the time for the stages ``"matte"`` and ``"hair"``.
     """
-    photo = cut_work_image(image, landmarks, intrinsics)
-    work = photo.reduced(_ANALYSED_HEIGHT)
-    matte = matting.matte(work.image) * work.inside
-    interior = interior_of(matte, work.face_height)
-    foreground = extend_foreground(work, interior)
-    look = find_hair(work, foreground, interior, matte)
+    with clock("matte"):
+        photo = cut_work_image(image, landmarks, intrinsics)
+        work = photo.reduced(_ANALYSED_HEIGHT)
+        matte = matting.matte(work.image) * work.inside
+        interior = interior_of(matte, work.face_height)
+        foreground = extend_foreground(work, interior)
+    with clock("hair"):
+        look = find_hair(work, foreground, interior, matte)
     return PhotoLayers(photo, work, matte, interior, foreground, look)
