@@ -433,10 +433,21 @@ def _albedo(
     own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
     at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
 
+    def kinds(
+        photo: Observation, label: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """How far a photo shows skin and hair at each vertex."""
+        strands = label**2 * smoothstep(0.5, 0.9, photo.hair)
+        return (1.0 - label) ** 2 * photo.skin_like, strands * (0.03 + 0.97 * photo.deep_inside)
+
+    bare, covered = kinds(seen, hair)
+    other_bare, other_covered = kinds(other, other_hair)
     difference = np.zeros_like(seen.colour)
     if not matched:
-        known = 2.0 * seen.confidence * other.confidence + _UNKNOWN_DIFFERENCE
-        apart = seen.colour - other.colour
+        same_kind = bare * other_bare + covered * other_covered
+        both = 2.0 * seen.confidence * other.confidence * same_kind
+        known = both + _UNKNOWN_DIFFERENCE
+        apart = (both / known)[:, None] * (seen.colour - other.colour)
         difference = topology.smooth_field(apart, known, own_kind * at_ear)
 
     borrowed = 0.8 * other.confidence * (1.0 - confidence)
@@ -455,14 +466,6 @@ def _albedo(
         return topology.smooth_field(data / weight[:, None], weight, 0.3 * stiffness)
 
     # Skin is continued from skin and hair from hair: one field for both would blend them.
-    def kinds(
-        photo: Observation, label: NDArray[np.floating]
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        strands = label**2 * smoothstep(0.5, 0.9, photo.hair)
-        return (1.0 - label) ** 2 * photo.skin_like, strands * (0.03 + 0.97 * photo.deep_inside)
-
-    bare, covered = kinds(seen, hair)
-    other_bare, other_covered = kinds(other, other_hair)
     skin = spread(confidence * bare, borrowed * bare * other_bare, skin_prior, 0.004, at_ear)
     if not (hair > 0.0).any():
         return difference, skin
@@ -518,7 +521,9 @@ def _shading(
         light = np.clip(0.4 * (normals @ linear), -0.2, 0.18)
         light -= np.average(light, weights=weight)
     occlusion = 0.35 * np.log(np.clip(surface.ambient_occlusion, 0.12, 1.0))
-    return light * (1.0 - 0.6 * hair) + occlusion * (1.0 - 0.5 * hair)
+    # Ears that hair covers have no hollows.
+    occlusion = occlusion * (1.0 - np.where(zones.ear_surround, 1.0, 0.5) * hair)
+    return light * (1.0 - 0.6 * hair) + occlusion
 
 
 def _skin_like(

@@ -196,14 +196,16 @@ def _load() -> HeadModel:
         part[fine_faces[fine_labels == label]] = label
     zones = _zones(vertices, part, ambient_occlusion, topology)
     held = np.where(zones.ear_surround, 0.0, 50.0)
-    around_ears = topology.smooth_field(smooth, held, tolerance=1e-6)
+    without_ears = topology.smooth_field(np.hstack([smooth, outward]), held, tolerance=1e-6)
+    around_ears, over_ears = without_ears[:, :3], without_ears[:, 3:]
+    over_ears /= np.linalg.norm(over_ears, axis=1, keepdims=True)
     fine = HeadSurface(
         vertices=vertices,
         topology=topology,
         part=part,
         mirror=mirror,
         ambient_occlusion=ambient_occlusion,
-        outward=outward,
+        outward=np.where(zones.ear_surround[:, None], over_ears, outward),
         earless=np.where(zones.ear_surround[:, None], around_ears, vertices),
         zones=zones,
     )

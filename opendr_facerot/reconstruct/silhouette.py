@@ -25,7 +25,6 @@ _HAIR_SHARE = 0.45  # hair on the way out for the surface to follow it
 _TEMPLE_BAND, _EAR_BAND, _NECK_BAND = (84.0, 90.0), (79.0, 84.0), (74.0, 79.0)  # template heights
 _COVERED_MEAN, _COVERED_LEAST = 1.7, 0.7  # centimetres of hair beside both ears, and beside each
 _LONG_HAIR = 1.5  # centimetres of hair beside the neck
-_FLATTENED = 0.92  # how far a covered ear is pressed against the head
 
 
 def hide_covered_ears(
@@ -84,8 +83,8 @@ def hide_covered_ears(
     zone = zones.scalp | zones.ear_surround
     if np.mean([hair_beside(s, *_NECK_BAND) for s in sides]) > _LONG_HAIR:
         zone = zone | ((y > 69.0) & (y < 80.0) & (z < 6.5) & zones.skin & ~zones.mouth_bag)
-    pressed = _FLATTENED * (surface.earless - surface.vertices) @ rotation.T
-    return vertices + pressed, zone
+    flat = surface.topology.smooth_field(vertices, np.where(zones.ear_surround, 0.0, 50.0))
+    return np.where(zones.ear_surround[:, None], flat, vertices), zone
 
 
 @dataclass(frozen=True, eq=False)
