@@ -6,7 +6,8 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,11 @@ from opendr_facerot.cli_options import (
 )
 from opendr_facerot.evaluation.cli import add_evaluate_parser
 from opendr_facerot.gallery import Tile, face_tiles, faces_montage, view_filename
-from opendr_facerot.imaging import read_image, write_image
+from opendr_facerot.imaging import image_files, read_image, write_image
 from opendr_facerot.loading import pipeline_names
 from opendr_facerot.opendr import add_opendr_parser, split_angle_lists
 from opendr_facerot.render.rasterize import available_backends
-from opendr_facerot.rotator import FaceRotator, RotatedFace
+from opendr_facerot.rotator import FaceRotator, PersonRotator, RotatedFace
 from opendr_facerot.views import View
 from opendr_facerot.weights.cli import add_weights_parser
 
@@ -74,7 +75,15 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
         "Lists of yaws and pitches are paired; --grid renders every yaw with every pitch."
     )
     parser.set_defaults(run=_rotate)
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
+    parser.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO",
+        help="image file; with --same-person also folders",
+    )  # fmt: skip
+    parser.add_argument(
+        "--same-person", action="store_true",
+        help="all photos show one person, whose views are made from all of them; or each is a "
+        "folder with the photos of one person, whose views go to a sub-folder of its name",
+    )  # fmt: skip
     add_view_arguments(parser)
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it does not exist"
@@ -85,54 +94,101 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
     add_rotator_arguments(parser)
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What is rotated at once: the faces of a photo, or one person.
+
+    Attributes:
+        name: First part of the names of its pictures.
+        source: The path that names it.
+        photos: Image files; several are of one person.
+        folder: Where its pictures go.
+    """
+
+    name: str
+    source: Path
+    photos: tuple[Path, ...]
+    folder: Path
+
+
 def _rotate(options: argparse.Namespace) -> int:
     views = chosen_views(options)
-    _check_names(options.photos)
+    subjects = list(_subjects(options.photos, options.output, options.same_person))
+    _check_names(subjects)
     rotator = load_rotator(options)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise facerot.ImageError(f"cannot make the folder {options.output}: {error}") from error
-    total = len(options.photos) * len(views)
+    if options.same_person and not isinstance(rotator, PersonRotator):
+        raise facerot.SettingsError(
+            f"the pipeline {options.pipeline!r} cannot make one head from several photos: "
+            "take --pipeline head, or leave out --same-person"
+        )
+    _make_folder(options.output)
+    total = len(subjects) * len(views)
     failures = 0
     with tqdm(total=total, unit="view", disable=True if total < _QUIET_BELOW else None) as bar:
-        for photo in options.photos:
+        for subject in subjects:
             try:
-                _rotate_photo(rotator, photo, views, options.output, options.montage, bar)
+                _rotate_subject(rotator, subject, views, options, bar)
             except facerot.FacerotError as error:
                 failures += 1
                 bar.total = (bar.total or 0) - len(views)
-                tqdm.write(f"facerot: {photo}: {error}", file=sys.stderr)
+                index = getattr(error, "photo_index", None) or 0
+                tqdm.write(f"facerot: {subject.photos[index]}: {error}", file=sys.stderr)
     rotator.close()
     return 1 if failures else 0
 
 
-def _rotate_photo(
+def _subjects(paths: Sequence[Path], output: Path, same_person: bool) -> Iterator[_Subject]:
+    """What the paths name.
+
+    Raises:
+        ImageError: A folder cannot be read or holds no photo, or photos and folders are mixed.
+    """
+    folders = [path for path in paths if path.is_dir()]
+    if not same_person:
+        yield from (_Subject(path.stem, path, (path,), output) for path in paths)
+    elif not folders:
+        yield _Subject(paths[0].stem, paths[0], tuple(paths), output)
+    elif len(folders) < len(paths):
+        raise facerot.ImageError(
+            f"{folders[0]} is a folder, and there are single photos too: with --same-person give "
+            "the photos of one person, or a folder for each person"
+        )
+    else:
+        for folder in folders:
+            name = folder.resolve().name
+            yield _Subject(name, folder, tuple(image_files(folder)), output / name)
+
+
+def _rotate_subject(
     rotator: FaceRotator,
-    photo: Path,
+    subject: _Subject,
     views: Sequence[View],
-    folder: Path,
-    with_montage: bool,
+    options: argparse.Namespace,
     bar: tqdm[Any],
 ) -> None:
-    image = read_image(photo)
-    faces = rotator.fit(image)
+    images = [read_image(photo) for photo in subject.photos]
+    if options.same_person and isinstance(rotator, PersonRotator):
+        faces = [rotator.fit_person(images)]
+    else:
+        faces = rotator.fit(images[0])
+    _make_folder(subject.folder)
     tiles: list[list[Tile]] = []
     bar.total = (bar.total or 0) + (len(faces) - 1) * len(views)
     for index, face in enumerate(faces):
         if face.flags:
+            photo = subject.photos[face.photo_index]
             tqdm.write(f"{photo}: face {index}: {', '.join(face.flags)}", file=sys.stderr)
         done: list[RotatedFace] = []
         for rotated in rotator.render(face, views):
-            if with_montage:
+            if options.montage:
                 done.append(rotated)
-            path = folder / view_filename(photo.stem, index, rotated.view)
+            path = subject.folder / view_filename(subject.name, index, rotated.view)
             write_image(path, _pixels(rotated))
             tqdm.write(str(path))
             bar.update()
-        tiles.append(face_tiles(image, face, done))
-    if with_montage:
-        path = folder / f"{photo.stem}_montage.png"
+        tiles.append(face_tiles(images[face.photo_index], face, done))
+    if options.montage:
+        path = subject.folder / f"{subject.name}_montage.png"
         write_image(path, faces_montage(tiles))
         tqdm.write(str(path))
 
@@ -141,13 +197,20 @@ def _pixels(rotated: RotatedFace) -> NDArray[np.uint8]:
     return rotated.image if rotated.alpha is None else np.dstack([rotated.image, rotated.alpha])
 
 
-def _check_names(photos: Sequence[Path]) -> None:
-    """Refuse photos whose outputs would overwrite each other's."""
-    first: dict[str, Path] = {}
-    for photo in photos:
-        if (other := first.setdefault(photo.stem, photo)) is not photo:
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise facerot.ImageError(f"cannot make the folder {folder}: {error}") from error
+
+
+def _check_names(subjects: Sequence[_Subject]) -> None:
+    """Refuse subjects whose outputs would overwrite each other's."""
+    first: dict[tuple[Path, str], _Subject] = {}
+    for subject in subjects:
+        if (other := first.setdefault((subject.folder, subject.name), subject)) is not subject:
             raise facerot.ImageError(
-                f"{other} and {photo} would both write {photo.stem}_face0_….png: "
+                f"{other.source} and {subject.source} would both write {subject.name}_face0_….png: "
                 "rotate them into different folders"
             )
 

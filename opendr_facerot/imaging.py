@@ -16,6 +16,9 @@ from opendr_facerot.errors import ImageError
 MIN_SIDE = 16
 """Shortest side, in pixels, of an image that can hold a face worth rotating."""
 
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What the name of an image file in a folder ends in, in lower case."""
+
 MAX_PIXELS = 64_000_000
 """Largest image taken; a decoded image of this size is 192 MB."""
 
@@ -83,6 +86,21 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
     return decode_image(data, str(path))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files in a folder, sorted by name.
+
+    Raises:
+        ImageError: The folder cannot be read, or holds no image file.
+    """
+    try:
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    except OSError as error:
+        raise ImageError(f"cannot read {folder}: {error.strerror or error}") from error
+    if not found:
+        raise ImageError(f"{folder} holds no image file ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return found
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:

@@ -122,6 +122,79 @@ def test_photos_that_would_overwrite_each_other_are_refused(
     assert "would both write me_face0" in capsys.readouterr().err
 
 
+def folder_of(path: Path, *photos: NDArray[np.uint8]) -> str:
+    path.mkdir()
+    for index, photo in enumerate(photos):
+        write_image(path / f"{index}.png", photo)
+    return str(path)
+
+
+def test_photos_of_one_person_make_one_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], astronaut: NDArray[np.uint8]
+) -> None:
+    write_image(tmp_path / "blurred.png", cv2.GaussianBlur(astronaut, (0, 0), 4.0))
+    photos = [str(tmp_path / "blurred.png"), str(PHOTO)]
+    views = ["-y", "-40", "keep", "--montage", "-o", str(tmp_path / "out")]
+    assert main(["rotate", *photos, "--same-person", *views]) == 0
+    assert names(tmp_path / "out") == [
+        "blurred_face0_yaw-40_pitch+00.png",
+        "blurred_face0_yawkeep_pitch+00.png",
+        "blurred_montage.png",
+    ]
+    assert capsys.readouterr().err == ""  # the photos agree
+    # The sharp photo comes first, and keeping its yaw shows it.
+    kept = read_image(tmp_path / "out" / "blurred_face0_yawkeep_pitch+00.png")
+    assert (
+        cv2.Laplacian(kept, cv2.CV_64F).std()
+        > 2.0 * cv2.Laplacian(cv2.GaussianBlur(kept, (0, 0), 2.0), cv2.CV_64F).std()
+    )
+
+
+def test_a_folder_for_each_person(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], astronaut: NDArray[np.uint8]
+) -> None:
+    grey = np.full((100, 100, 3), 90, np.uint8)
+    people = [
+        folder_of(tmp_path / "ann", astronaut, astronaut[:, ::-1]),
+        folder_of(tmp_path / "bob", astronaut, grey),
+        folder_of(tmp_path / "eve", astronaut),
+    ]
+    out = tmp_path / "out"
+    assert main(["rotate", *people, "--same-person", "-y", "20", "-o", str(out)]) == 1
+    assert names(out) == ["ann", "eve"]
+    assert names(out / "ann") == ["ann_face0_yaw+20_pitch+00.png"]
+    assert names(out / "eve") == ["eve_face0_yaw+20_pitch+00.png"]
+    assert f"{Path(people[1]) / '1.png'}: photo 2 of 2: no face found" in capsys.readouterr().err
+
+
+def test_photos_that_name_no_one_person_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], astronaut: NDArray[np.uint8]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    ann, other_ann = tmp_path / "ann", tmp_path / "other" / "ann"
+    other_ann.parent.mkdir()
+    folders = [folder_of(ann, astronaut), folder_of(other_ann, astronaut)]
+    for arguments, message in (
+        ([str(PHOTO), str(ann)], "ann is a folder, and there are single photos too"),
+        ([str(tmp_path / "empty")], "empty holds no image file"),
+        (folders, "would both write ann_face0"),
+    ):
+        out = tmp_path / "out"
+        assert main(["rotate", *arguments, "--same-person", "-o", str(out)]) == 2
+        assert message in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_a_pipeline_that_takes_one_photo_only_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opendr_facerot.cli.load_rotator", lambda options: object())
+    arguments = [str(PHOTO), str(PHOTO), "--same-person", "--pipeline", "rotate_and_render"]
+    assert main(["rotate", *arguments, "-o", str(tmp_path / "out")]) == 2
+    assert "'rotate_and_render' cannot make one head" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_colour_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
