@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.detect.matting import PersonMatting
+from opendr_facerot.filters import blur
 from opendr_facerot.generate.completion import extend_foreground, interior_of
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.stopwatch import Stopwatch
@@ -24,7 +25,8 @@ class PhotoLayers:
     Attributes:
         photo: The work image in the resolution in which views show it.
         work: The same in the resolution of the maps that follow.
-        matte: ``(S, S)`` float32 person matte.
+        matte: ``(S, S)`` float32 person matte, the face included.
+        found: ``(S, S)`` float32, the matte as the net found it.
         interior: ``(S, S)`` bool, pixels that surely show the person.
         foreground: ``(S, S, 3)`` float32 RGB, the person's colours continued over the background.
         look: Skin and hair.
@@ -33,6 +35,7 @@ class PhotoLayers:
     photo: WorkImage
     work: WorkImage
     matte: NDArray[np.float32]
+    found: NDArray[np.float32]
     interior: NDArray[np.bool_]
     foreground: NDArray[np.float32]
     look: Appearance
@@ -57,9 +60,12 @@ def separate_layers(
     with clock("matte"):
         photo = cut_work_image(image, landmarks, intrinsics)
         work = photo.reduced(_ANALYSED_HEIGHT)
-        matte = matting.matte(work.image) * work.inside
+        found = matting.matte(work.image)
+        # Whatever the matting net makes of the picture, the face belongs to the person.
+        face = blur(work.face().astype(np.float32), 0.01 * work.face_height)
+        matte = np.maximum(found, face) * work.inside
         interior = interior_of(matte, work.face_height)
         foreground = extend_foreground(work, interior)
     with clock("hair"):
         look = find_hair(work, foreground, interior, matte)
-    return PhotoLayers(photo, work, matte, interior, foreground, look)
+    return PhotoLayers(photo, work, matte, found, interior, foreground, look)

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.filters import blur, disc
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.bands import run_bands
@@ -63,14 +62,14 @@ def find_hair(
     """
     features = _features(foreground, work.face_height)
     skin = _polygons(work, _SKIN_PATCHES) & interior
-    sample = features[skin] if skin.any() else features[_polygons(work, [FACE_OVAL])]
+    sample = features[skin] if skin.any() else features[work.face()]
     centre = np.median(sample, axis=0)
     spread = 1.4826 * np.median(np.abs(sample - centre), axis=0)
     spread = 1.25 * np.maximum(spread, _SKIN_SPREAD_FLOOR)
     skin_distance = squared_distance(features, centre[None], spread)
 
     height, lateral = work.along_face()
-    face = _polygons(work, [FACE_OVAL])
+    face = work.face()
     grown = cv2.dilate(face.astype(np.uint8), disc(0.02 * work.face_height)) > 0
     around = interior & ~grown & (height < 1.6)
     crown = around & (height > 1.03) & (lateral < 0.5)

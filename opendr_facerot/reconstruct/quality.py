@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
 
@@ -45,11 +43,10 @@ def quality_flags(
     turned = max(abs(yaw), abs(pitch))
     height, lateral = work.along_face()
     inside = work.inside > 0.9
-    face = np.zeros(matte.shape, np.uint8)
-    cv2.fillPoly(face, [np.round(work.landmarks[FACE_OVAL, :2]).astype(np.int32)], 1)
+    face = work.face() & inside
     near = (height > 0.0) & (height < 1.7) & (lateral < 1.0) & inside
     soft = ((matte > 0.1) & (matte < 0.9) & near).sum() / max(1, ((matte >= 0.9) & near).sum())
-    missed = ((matte < 0.5) & (face > 0) & inside).sum() / max(1, face.sum())
+    missed = ((matte < 0.5) & face).sum() / max(1, face.sum())
     beside = (matte > 0.5) & (height > 0.25) & (height < 1.2) & (lateral > 0.85) & inside
     hair = (appearance.hair > 0.6) & near & (height > 0.55) & (lateral < 0.75)
     column, row = np.clip(np.round(work.landmarks[:, :2]), 0, len(matte) - 1).astype(int).T

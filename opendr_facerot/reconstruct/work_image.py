@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.geometry import Intrinsics
 
 FACE_HEIGHT = 300.0
@@ -52,6 +53,12 @@ class WorkImage:
     def centre(self) -> NDArray[np.float64]:
         """``(2,)`` work pixels: the middle of the face."""
         return (self.landmarks[FOREHEAD, :2] + self.landmarks[CHIN, :2]) / 2.0
+
+    def face(self) -> NDArray[np.bool_]:
+        """``(S, S)`` bool, the face: what the landmarks' oval encloses."""
+        mask = np.zeros(self.image.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [np.round(self.landmarks[FACE_OVAL, :2]).astype(np.int32)], 1)
+        return mask > 0
 
     def reduced(self, face_height: float) -> WorkImage:
         """The same image with a face of at most this height in pixels."""
