@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import FACE_POINT_COUNT
-from opendr_facerot.errors import ImageError, NoFaceError
+from opendr_facerot.errors import ImageError, NoFaceError, SettingsError
 from opendr_facerot.evaluation.alignment import warp
 from opendr_facerot.evaluation.pictures import masked_mean
 from opendr_facerot.evaluation.pose import FaceObserver
 from opendr_facerot.evaluation.scores import ViewScore
 from opendr_facerot.geometry import SimilarityTransform, fit_similarity
-from opendr_facerot.rotator import FaceRotator, FittedFace
+from opendr_facerot.rotator import FaceRotator, FittedFace, TrackingRotator
 from opendr_facerot.views import View
 
 _SIZE = 256
@@ -30,6 +30,7 @@ def evaluate_sequence(
     observer: FaceObserver,
     frames: Sequence[NDArray[np.uint8]],
     views: Sequence[View],
+    rate: float | None = None,
 ) -> tuple[FittedFace, list[ViewScore]]:
     """Temporal differences of views and of the face itself, mean over all pairs of frames.
 
@@ -43,6 +44,7 @@ def evaluate_sequence(
         observer: Finds faces and landmarks.
         frames: ``(H, W, 3)`` uint8 RGB, at least two.
         views: The fixed views.
+        rate: Frames a second, to follow the face from frame to frame; None to fit each by itself.
 
     Returns:
         The pipeline's fit of the first frame, and the scores of the views.
@@ -50,13 +52,14 @@ def evaluate_sequence(
     Raises:
         ImageError: There are fewer than two frames.
         NoFaceError: A frame shows no face.
+        SettingsError: The pipeline cannot follow faces.
     """
     if len(frames) < 2:
         raise ImageError(f"a sequence of {len(frames)} frames has no temporal difference: give two")
     before = rotator.settings
     rotator.settings = replace(before, output_size=_SIZE)
     try:
-        fitted = [rotator.fit(frame)[0] for frame in frames]
+        fitted = _fitted(rotator, frames, rate)
         rendered = [[one.image for one in rotator.render(face, views)] for face in fitted]
     finally:
         rotator.settings = before
@@ -76,6 +79,21 @@ def evaluate_sequence(
             )
         )
     return fitted[0], scores
+
+
+def _fitted(
+    rotator: FaceRotator, frames: Sequence[NDArray[np.uint8]], rate: float | None
+) -> list[FittedFace]:
+    """The largest face of each frame."""
+    if rate is None:
+        return [rotator.fit(frame)[0] for frame in frames]
+    if not isinstance(rotator, TrackingRotator):
+        raise SettingsError("the pipeline cannot follow faces: leave out the rate")
+    tracker = rotator.track()
+    try:
+        return [tracker.fit(frame, k / rate)[0] for k, frame in enumerate(frames)]
+    finally:
+        tracker.close()
 
 
 def _registered(

@@ -21,6 +21,8 @@ from opendr_facerot.tracking.tracks import MEMORY, Track, TrackBook
 DETECTION_PERIOD = 0.4
 """Seconds between two looks for new faces."""
 
+_SEARCH_PERIOD = 0.15  # seconds between two looks for a face that was lost
+
 _NOMINAL_SECONDS = 1.0 / 30.0  # between frames whose stamps do not say
 _SAME_FACE = 0.5  # intersection over union of two tracks that follow one face
 _LOST_PENALTY = 0.3  # cost at which a face that is out of sight is preferred to one in view
@@ -104,7 +106,8 @@ class FaceFinder:
         self._part_collided()
         for track in tracks.visible:
             track.observe(track.state.box, now)
-        if not tracks.visible or now - self._looked >= DETECTION_PERIOD - 1e-6:
+        period = _SEARCH_PERIOD if tracks.lost else DETECTION_PERIOD
+        if not tracks.visible or now - self._looked >= period - 1e-6:
             self._looked = now
             self._look(image, min_score, min_size)
         tracks.forget(now)

@@ -17,6 +17,9 @@ from opendr_facerot.tracking.live_texture import FrameSight
 _KEPT = ("second_correction", "fill", "hair", "detail_level", "opacity")
 """Parts of the appearance that do not depend on the pose in the frame."""
 
+_CHIN_HEIGHT = 75.0  # centimetres, template space; collars are below
+_COLLAR_RINGS = 4  # of triangles
+
 
 @dataclass(frozen=True, eq=False)
 class HeadLook:
@@ -75,6 +78,11 @@ def head_look(
     believed = np.maximum(appearance.confidence, by_mirror)
     trust = np.clip(believed / np.maximum(sight.confidence, 0.05), 0.0, 1.0)
     trust = 1.0 + smoothstep(0.1, 0.3, sight.confidence) * (trust - 1.0)
+    # The collar moves against the neck by more than a triangle.
+    near_collar = trust
+    for _ in range(_COLLAR_RINGS):
+        near_collar = model.fine.topology.neighbour_min(near_collar)
+    trust = np.where(model.fine.vertices[:, 1] < _CHIN_HEIGHT, near_collar, trust)
     trust = np.where(sight.is_opening, 1.0, trust)
     return HeadLook(
         identity=state.fit.identity,

@@ -216,9 +216,9 @@ class Graph:
         """Subscriptions to a topic of the namespace that this client knows of."""
         return int(self.node.count_subscribers(topic))
 
-    def publish(self, image: NDArray[np.uint8] | Image, stamp: int = 1) -> Header:
+    def publish(self, image: NDArray[np.uint8] | Image, stamp: float = 1) -> Header:
         """Publish a picture; ``stamp`` are its seconds, 0 meaning none."""
-        exact = Time(sec=stamp, nanosec=5 if stamp else 0)
+        exact = Time(sec=int(stamp), nanosec=round(stamp % 1 * 1e9) + 5 if stamp else 0)
         header = Header(stamp=exact, frame_id=f"camera{stamp}")
         message = image if isinstance(image, Image) else image_message(image, header)
         message.header = header
