@@ -24,8 +24,8 @@ from opendr_facerot.pipelines.photo_layers import PhotoLayers, separate_layers
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.head_fit import fit_head
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
+from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
-from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.compose import (
     lay_over,
     make_plate,
@@ -45,8 +45,6 @@ from opendr_facerot.tracking.head_tracker import HeadTracker
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
-_LOW_RESOLUTION = 60.0  # pixels of face height in the photo
-_EXTREME_POSE = math.radians(40.0)
 _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
 """Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
 _SAME_POSE = (math.radians(3.0), math.radians(0.5))
@@ -140,7 +138,7 @@ class HeadRotator:
             yaw=yaw,
             pitch=pitch,
             roll=roll,
-            flags=_flags(main.layers.work, yaw, pitch) + disagree,
+            flags=_flags(main.layers, yaw, pitch) + disagree,
             timings=clock.seconds,
             state=PersonState(head.fit, home.vertices, pivot, home.appearance, scenery, head.homes),
             photo_index=head.primary,
@@ -321,7 +319,7 @@ class HeadRotator:
             yaw=yaw,
             pitch=pitch,
             roll=roll,
-            flags=_flags(work, yaw, pitch),
+            flags=_flags(layers, yaw, pitch),
             timings=clock.seconds,
             state=HeadState(fit, vertices, pivot, appearance, scenery),
         )
@@ -344,13 +342,5 @@ def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:
     return yaw, pitch, roll
 
 
-def _flags(work: WorkImage, yaw: float, pitch: float) -> tuple[str, ...]:
-    flags = []
-    if work.face_height / work.scale < _LOW_RESOLUTION:
-        flags.append("low_resolution")
-    if max(abs(yaw), abs(pitch)) > _EXTREME_POSE:
-        flags.append("extreme_source_pose")
-    column, row = np.clip(np.round(work.landmarks[:, :2]), 0, len(work.image) - 1).astype(int).T
-    if (work.inside[row, column] < 0.5).any():
-        flags.append("cut_by_frame")
-    return tuple(flags)
+def _flags(layers: PhotoLayers, yaw: float, pitch: float) -> tuple[str, ...]:
+    return quality_flags(layers.work, layers.found, layers.look, yaw, pitch)
