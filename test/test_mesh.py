@@ -111,6 +111,19 @@ def test_smooth_field_on_the_head_agrees_with_a_direct_solver() -> None:
     np.testing.assert_allclose(alone, found[:, 1], atol=1e-12)
 
 
+def test_harmonic_values_are_means_of_their_neighbours() -> None:
+    model = HeadModel.load().fine
+    free = model.zones.ear_surround
+    found = model.topology.harmonic(model.vertices, free, tolerance=1e-9)
+    np.testing.assert_array_equal(found[~free], model.vertices[~free])
+    np.testing.assert_allclose(model.topology.neighbour_mean(found)[free], found[free], atol=1e-6)
+    soft = model.topology.smooth_field(model.vertices, np.where(free, 0.0, 1e5), tolerance=1e-10)
+    np.testing.assert_allclose(found, soft, atol=1e-3)
+    np.testing.assert_allclose(
+        model.topology.harmonic(model.vertices[:, 2], free, tolerance=1e-9), found[:, 2], atol=1e-6
+    )
+
+
 def test_neighbour_min_and_normals_of_the_head_against_loops() -> None:
     model = HeadModel.load().coarse
     faces, vertices = model.topology.faces, model.vertices

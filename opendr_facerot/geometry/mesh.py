@@ -130,14 +130,66 @@ class MeshTopology:
         field = np.ascontiguousarray(columns - mean[:, None])
         field *= scale * vertex_weight
 
-        def solve(first: int, last: int) -> None:
-            for k in range(first, last):
-                _solve(
-                    self._starts, self._neighbours, couplings, tolerance, _MOST_ITERATIONS, field[k]
-                )
-
-        run_bands(solve, len(field))
+        _solve_all(self._starts, self._neighbours, couplings, tolerance, field)
         return np.ascontiguousarray((scale * field + mean[:, None]).T).reshape(np.shape(data))
+
+    def harmonic(
+        self,
+        values: NDArray[np.floating],
+        free: NDArray[np.bool_],
+        *,
+        tolerance: float = 1e-4,
+    ) -> NDArray[np.float64]:
+        """Values that are kept, but harmonic where they are free: means of their neighbours.
+
+        The limit of :meth:`smooth_field` for infinite weight, at the cost of the free part only.
+
+        Args:
+            values: ``(V,)`` or ``(V, K)``.
+            free: ``(V,)`` bool; some vertex of each connected part is not.
+            tolerance: Relative residual at which the conjugate-gradient solver stops.
+
+        Returns:
+            ``values`` with those of the free vertices replaced.
+        """
+        filled = np.array(values, np.float64)
+        columns = filled.reshape(self._count, -1)
+        degree = np.diff(self._starts)
+        from_free = np.repeat(free, degree)
+        row = (np.cumsum(free) - 1)[np.repeat(np.arange(self._count), degree)[from_free]]
+        neighbour = self._neighbours[from_free]
+        inner = free[neighbour]
+        mean = columns[neighbour[~inner]].mean(axis=0)
+        around = np.stack(
+            [
+                np.bincount(row[~inner], column[neighbour[~inner]] - m, minlength=int(free.sum()))
+                for column, m in zip(columns.T, mean, strict=True)
+            ]
+        )
+        scale = 1.0 / np.sqrt(degree[free])
+        field = around * scale
+        number = (np.cumsum(free) - 1).astype(np.int32)[neighbour[inner]]
+        starts = np.r_[0, np.bincount(row[inner], minlength=len(scale)).cumsum()].astype(np.int32)
+        couplings = scale[row[inner]] * scale[number]
+        _solve_all(starts, number, couplings, tolerance, field)
+        columns[free] = (scale * field + mean[:, None]).T
+        return filled
+
+
+def _solve_all(
+    starts: NDArray[np.int32],
+    neighbours: NDArray[np.int32],
+    couplings: NDArray[np.float64],
+    tolerance: float,
+    columns: NDArray[np.float64],
+) -> None:
+    """Solve for each of ``(K, V)`` right-hand sides, in place; see :func:`_solve`."""
+
+    def solve(first: int, last: int) -> None:
+        for k in range(first, last):
+            _solve(starts, neighbours, couplings, tolerance, _MOST_ITERATIONS, columns[k])
+
+    run_bands(solve, len(columns))
 
 
 @kernel

@@ -195,18 +195,17 @@ def _load() -> HeadModel:
     for label in Part:
         part[fine_faces[fine_labels == label]] = label
     zones = _zones(vertices, part, ambient_occlusion, topology)
-    held = np.where(zones.ear_surround, 0.0, 50.0)
-    without_ears = topology.smooth_field(np.hstack([smooth, outward]), held, tolerance=1e-6)
-    around_ears, over_ears = without_ears[:, :3], without_ears[:, 3:]
-    over_ears /= np.linalg.norm(over_ears, axis=1, keepdims=True)
+    without_ears = topology.harmonic(smooth, zones.ear_surround)
+    outward = topology.harmonic(outward, zones.ear_surround)
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     fine = HeadSurface(
         vertices=vertices,
         topology=topology,
         part=part,
         mirror=mirror,
         ambient_occlusion=ambient_occlusion,
-        outward=np.where(zones.ear_surround[:, None], over_ears, outward),
-        earless=np.where(zones.ear_surround[:, None], around_ears, vertices),
+        outward=outward,
+        earless=np.where(zones.ear_surround[:, None], without_ears, vertices),
         zones=zones,
     )
     return HeadModel(

@@ -83,8 +83,7 @@ def hide_covered_ears(
     zone = zones.scalp | zones.ear_surround
     if np.mean([hair_beside(s, *_NECK_BAND) for s in sides]) > _LONG_HAIR:
         zone = zone | ((y > 69.0) & (y < 80.0) & (z < 6.5) & zones.skin & ~zones.mouth_bag)
-    flat = surface.topology.smooth_field(vertices, np.where(zones.ear_surround, 0.0, 50.0))
-    return np.where(zones.ear_surround[:, None], flat, vertices), zone
+    return surface.topology.harmonic(vertices, zones.ear_surround), zone
 
 
 @dataclass(frozen=True, eq=False)
