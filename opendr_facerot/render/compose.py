@@ -81,25 +81,19 @@ def make_plate(
     hidden_body = pull_push(work.image.astype(np.float32), sure.astype(np.float32))
     if sure.sum() < 200:
         hidden_body = foreground
-    colours = foreground + was_head[..., None] * (hidden_body - foreground)
+    colours = _mixed(foreground, hidden_body, was_head)
     below_chin = standing * smoothstep(0.01, -0.05, height)
-    alpha = np.maximum(body * (1.0 - was_head), below_chin)[..., None]
-    behind = background * (1.0 - alpha) + colours * alpha
+    behind = _mixed(background, colours, np.maximum(body * (1.0 - was_head), below_chin))
 
     collar = cloth * smoothstep(0.0, -0.06, height) * smoothstep(0.4, 0.8, matte) * work.inside
-    rgba = np.dstack([foreground, 255.0 * collar])
     around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
     # Where the matte is thin, the photo's own colours are half background.
-    solid = smoothstep(0.8, 1.0, matte)[..., None]
-    own = _to_uint8(foreground + solid * (work.image - foreground))
-    person, hair = (
-        np.dstack([own, _to_uint8(255.0 * alpha)]) for alpha in (matte, matte * around_head)
-    )
+    own = _mixed(foreground, work.image.astype(np.float32), smoothstep(0.8, 1.0, matte))
     return Plate(
         behind=_to_uint8(behind),
-        collar=_to_uint8(rgba),
-        person=person,
-        hair=hair,
+        collar=_with_alpha(foreground, collar),
+        person=_with_alpha(own, matte),
+        hair=_with_alpha(own, matte * around_head),
         image=work.image,
         photo=work.photo,
         photo_scale=work.scale,
@@ -319,9 +313,8 @@ def _background(work: WorkImage, matte: NDArray[np.float32], unit: float) -> NDA
     if known.sum() < 200:
         return np.full_like(image, 128.0)
     filled = pull_push(image, known)
-    near = blur(1.0 - known, 0.4 * unit)[..., None]
-    filled = filled * (1.0 - near) + blur(filled, 0.5 * unit) * near
-    return np.where(known[..., None] > 0.0, image, filled)
+    filled = _mixed(filled, blur(filled, 0.5 * unit), blur(1.0 - known, 0.4 * unit))
+    return np.asarray(cv2.copyTo(image, known.astype(np.uint8), filled))
 
 
 def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -367,6 +360,20 @@ def _connected_to_bottom(
     trunk = np.unique(labels[(height < -0.12) & (labels > 0)])
     piece = cv2.dilate(np.isin(labels, trunk).astype(np.float32), np.ones((3, 3)))
     return blur(piece, 1.0)
+
+
+def _mixed(
+    below: NDArray[np.float32], above: NDArray[np.float32], share: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """One ``(S, S, 3)`` image over another, as far as the share ``(S, S)`` in [0, 1] says."""
+    opacity = share.astype(np.float32)
+    return np.asarray(cv2.blendLinear(below, above, 1.0 - opacity, opacity))
+
+
+def _with_alpha(colours: NDArray[np.float32], alpha: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """RGBA ``(S, S, 4)`` of RGB 0..255 and alpha 0..1."""
+    rgba = cv2.cvtColor(_to_uint8(colours), cv2.COLOR_RGB2RGBA)
+    return np.asarray(cv2.insertChannel(_to_uint8(255.0 * alpha), rgba, 3))
 
 
 def _to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
