@@ -98,7 +98,7 @@ class FollowedHead:
             yaw=yaw,
             pitch=pitch,
             roll=roll,
-            flags=self._first.flags,
+            flags=self._looks.flags,
             timings=clock.seconds,
             state=HeadState(
                 fit=place.fit,

@@ -18,6 +18,7 @@ from opendr_facerot.render.projection import facing
 from opendr_facerot.render.texture import VertexAppearance
 from opendr_facerot.tracking.head_motion import MovingHead
 
+_ANALYSED_HEIGHT = 150.0  # pixels of face height: enough to tell person and background apart
 _BLUR = 0.05  # face heights; colours compared between frames are means over about as much
 _EDGE = 0.6  # pixels over which an outline is softened
 _FADE_SECONDS = 0.08  # time constant of how much of the newest frame is shown where
@@ -51,11 +52,14 @@ class FramePerson:
     """The person in a frame, around the face.
 
     Attributes:
-        work: The frame around the face, in its own pixels.
+        photo: The frame around the face, in its own pixels unless it is large.
+        work: The same in the resolution of the matte.
         matte: ``(S, S)`` float32 person matte.
-        foreground: ``(S, S, 3)`` uint8 RGB, the person's colours continued beyond the outline.
+        foreground: ``(P, P, 3)`` uint8 RGB, ``photo`` with the person's colours continued beyond
+            the outline.
     """
 
+    photo: WorkImage
     work: WorkImage
     matte: NDArray[np.float32]
     foreground: NDArray[np.uint8]
@@ -75,21 +79,33 @@ def cut_out(
         landmarks: ``(478, 3)`` pixels.
         intrinsics: Camera of the frame.
     """
-    work = cut_work_image(image, landmarks, intrinsics, largest_upscale=1.0)
-    matte = matting.matte(work.image) * work.inside
+    photo = cut_work_image(image, landmarks, intrinsics, largest_upscale=1.0)
+    work = photo.reduced(_ANALYSED_HEIGHT)
+    face = blur(work.face().astype(np.float32), 0.01 * work.face_height)
+    matte = np.maximum(matting.matte(work.image), face) * work.inside
     interior = interior_of(matte, work.face_height)
-    return FramePerson(work, matte, _extended(work.image, interior))
+    return FramePerson(photo, work, matte, _extended(photo.image, work.image, interior))
 
 
-def _extended(image: NDArray[np.uint8], interior: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """An image with the colours of its interior continued, at half the resolution, beyond it."""
+def _extended(
+    photo: NDArray[np.uint8], image: NDArray[np.uint8], interior: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """A photo with the colours of its interior continued, at a low resolution, beyond it.
+
+    Args:
+        photo: ``(P, P, 3)`` uint8.
+        image: ``(S, S, 3)`` the same, no larger.
+        interior: ``(S, S)`` bool.
+    """
     height, width = interior.shape
     weight = blur(interior.astype(np.float32), _EDGE) * interior
     half = (max(1, width // 2), max(1, height // 2))
     small = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.float32)
     small = pull_push(small, cv2.resize(weight, half, interpolation=cv2.INTER_AREA))
-    beyond = cv2.resize(np.clip(small, 0, 255).astype(np.uint8), (width, height))
-    return np.asarray(cv2.blendLinear(image, beyond, weight, 1.0 - weight))
+    size = photo.shape[1::-1]
+    beyond = cv2.resize(np.clip(small, 0, 255).astype(np.uint8), size)
+    weight = cv2.resize(weight, size)
+    return np.asarray(cv2.blendLinear(photo, beyond, weight, 1.0 - weight))
 
 
 def see(
@@ -103,11 +119,12 @@ def see(
         head: The head in the frame.
         hair: ``(V,)`` in [0, 1], hair on each vertex.
     """
-    work, foreground = person.work, person.foreground
-    xy = work.intrinsics.project(head.vertices)
+    work = person.work
+    xy = person.photo.intrinsics.project(head.vertices)
     # How well a place is seen varies slowly: on the coarse mesh it costs a quarter.
     surface, count = model.coarse, len(model.mean)
-    vertices, coarse_xy = head.vertices[:count], xy[:count]
+    vertices = head.vertices[:count]
+    coarse_xy = work.intrinsics.project(vertices)
     normals = surface.topology.vertex_normals(vertices)
     cosine = facing(normals, vertices)
     seen, visible = visibility(
@@ -127,24 +144,23 @@ def see(
         )
     )
     return FrameSight(
-        foreground=foreground,
+        foreground=person.foreground,
         xy=xy,
         cosine=columns[:, 0],
         confidence=columns[:, 1],
         visible=columns[:, 2],
         is_opening=columns[:, 3] == 1.0,
-        colour=model.subdivide(_mean_colours(foreground, coarse_xy, work.face_height)),
+        colour=model.subdivide(_mean_colours(work, coarse_xy)),
     )
 
 
-def _mean_colours(
-    foreground: NDArray[np.uint8], xy: NDArray[np.floating], face_height: float
-) -> NDArray[np.floating]:
-    reduction = max(1, round(_BLUR * face_height))
-    height, width = foreground.shape[:2]
-    size = (max(1, width // reduction), max(1, height // reduction))
-    small = cv2.resize(foreground, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    scale = np.array(size) / [width, height]
+def _mean_colours(work: WorkImage, xy: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Natural log of RGB ``(N, 3)`` around positions ``(N, 2)``."""
+    reduction = max(1, round(_BLUR * work.face_height))
+    side = len(work.image)
+    size = (max(1, side // reduction),) * 2
+    small = cv2.resize(work.image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    scale = size[0] / side
     return np.log(np.maximum(sample_bilinear(small, (xy + 0.5) * scale - 0.5), 3.0))
 
 
@@ -189,7 +205,8 @@ class LiveTexture:
             confidence = self._confidence + share * (confidence - self._confidence)
             visible = self._visible + share * (visible - self._visible)
         self._confidence, self._visible = confidence, visible
-        second = confidence[mirror] * (zones.skin & ~zones.mouth_bag)
+        outer = zones.skin & ~zones.mouth_bag
+        second = confidence[mirror] * outer
         better = smoothstep(0.2, 0.5, sight.cosine[mirror] - sight.cosine) * second
         return replace(
             known,
@@ -198,6 +215,8 @@ class LiveTexture:
             confidence=(confidence * (1.0 - 0.8 * better)).astype(np.float32),
             second_xy=sight.xy[mirror].astype(np.float32),
             second_confidence=second.astype(np.float32),
+            second_cosine=sight.cosine[mirror].astype(np.float32),
+            second_visible=(visible[mirror] * outer).astype(np.float32),
             fill=(known.fill + brightness).astype(np.float32),
             source_cosine=sight.cosine.astype(np.float32),
             visible=visible.astype(np.float32),

@@ -85,6 +85,7 @@ class Keyframe:
         time: When its frame was taken, seconds.
         turned: Angle of the head in it away from the camera, radians.
         exposure: ``(3,)`` of its frame, natural log.
+        flags: Quality warnings.
     """
 
     look: HeadLook
@@ -92,6 +93,7 @@ class Keyframe:
     time: float
     turned: float
     exposure: NDArray[np.floating]
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +134,11 @@ class LookKeeper:
         if self._newer is None:
             return self._key.look
         return self._key.look.towards(self._newer.look, self._share(time))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Quality warnings of the newest full fit in use."""
+        return (self._newer or self._key).flags
 
     def scenery(self, time: float, exposure: NDArray[np.floating]) -> MixedScenery:
         """The surroundings at a time, shown at an exposure."""
@@ -197,6 +204,7 @@ class LookKeeper:
             time=time,
             turned=_away((fitted.yaw, fitted.pitch, fitted.roll)),
             exposure=exposure,
+            flags=fitted.flags,
         )
 
 
