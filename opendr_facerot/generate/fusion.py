@@ -41,6 +41,7 @@ _LARGEST_LIGHT = 0.5  # natural log, beside the exposure
 _LIGHT_STIFFNESS = 30.0
 _LARGEST_DIFFERENCE, _LEAST_ALIKE = 0.13, 0.7  # between photos of one person
 _GAIN_GRID = 8  # pixels of a texture in which its recolouring is constant
+_ON_HEAD = (0.8, 1.0)  # neck weight from which colours are compared
 _NO_LIGHT = 0.01  # weight of "only the exposure differs" far from where both photos see the head
 
 
@@ -234,6 +235,8 @@ def _colour_difference(
     """
     n = len(model.coarse.vertices)
     both = (main.confidence * main.deep_inside * photo.confidence * photo.deep_inside)[:n] ** 2
+    # Collars and shoulders are not the same in any two photos, and mattes end there.
+    both *= smoothstep(*_ON_HEAD, model.coarse.zones.neck_weight)
     difference = (main.colour - photo.colour)[:n]
     sure = both > _SHARED
     if sure.sum() < _FEWEST_SHARED:

@@ -29,7 +29,7 @@ from opendr_facerot.reconstruct.head_fit import (
 from opendr_facerot.reconstruct.head_model import HeadModel
 
 _ROUNDS = 10
-_ROTATION_DEVIATION = math.radians(12.0)  # of a single photo's estimate, cautiously
+_ROTATION_DEVIATION = math.radians(20.0)  # of a single photo's estimate, cautiously
 _SEEN_FROM = (-0.1, 0.3)  # cosine to the camera from which a landmark counts, and counts fully
 _UNSEEN_WEIGHT = 0.05  # the landmark net guesses what is turned away
 _DISPLACEMENT_PRIOR = 0.5
@@ -47,7 +47,14 @@ class _View:
     rotation: NDArray[np.floating]
     translation: NDArray[np.floating]
     expression: NDArray[np.floating]
-    weights: NDArray[np.floating]
+    facing: NDArray[np.floating]
+
+    @property
+    def weights(self) -> NDArray[np.floating]:
+        """``(468,)`` trust in each landmark."""
+        weights = self.facing.copy()
+        weights[FACE_OVAL] *= OVAL_WEIGHT
+        return weights
 
 
 def fit_same_head(
@@ -91,7 +98,7 @@ def fit_same_head(
                 view.translation = best_translation(turned, view.rays, view.weights)
             else:
                 _step_pose(shape, view)
-            view.weights = _weights(normals @ view.rotation.T, view.rays)
+            view.facing = _facing(normals @ view.rotation.T, view.rays)
     displacement = _triangulated(mean, modes, identity, views)
     return [
         _fit_of(model, identity, displacement, view, points, fit)
@@ -111,18 +118,16 @@ def _view(
         rotation=fit.rotation,
         translation=fit.translation,
         expression=fit.expression,
-        weights=_weights(normals @ fit.rotation.T, rays),
+        facing=_facing(normals @ fit.rotation.T, rays),
     )
 
 
-def _weights(normals: NDArray[np.floating], rays: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Trust ``(468,)`` in each landmark: in those that face the camera."""
+def _facing(normals: NDArray[np.floating], rays: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How far each landmark ``(468,)`` is turned to the camera and can be trusted."""
     directions = np.c_[rays, np.ones(len(rays))]
     cosine = -(normals * directions).sum(1) / np.linalg.norm(directions, axis=1)
     low, high = _SEEN_FROM
-    weights = np.clip((cosine - low) / (high - low), _UNSEEN_WEIGHT, 1.0)
-    weights[FACE_OVAL] *= OVAL_WEIGHT
-    return np.asarray(weights)
+    return np.asarray(np.clip((cosine - low) / (high - low), _UNSEEN_WEIGHT, 1.0))
 
 
 def _step_shape(
@@ -222,6 +227,6 @@ def _fit_of(
         translation=view.translation,
         identity=identity,
         expression=view.expression,
-        vertices=vertices + model.warp(lateral),
+        vertices=vertices + model.warp(lateral * view.facing[:, None]),
         residual=float(np.linalg.norm(offset, axis=1).mean()),
     )
