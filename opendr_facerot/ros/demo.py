@@ -10,6 +10,7 @@ the graph has a ROS domain of its own and is found on this host only.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import random
 import signal
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status: 0, :data:`NO_FACE`, ``BAD_USAGE``, ``NODE_FAILED``."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # each line at once, to a pipe too
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         views = view_grid(options.yaw_deg, options.pitch_deg, degrees=True)
         _run(options, views)

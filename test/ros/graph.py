@@ -35,7 +35,7 @@ from opendr_facerot_interfaces.action import RotateFaceSet
 from opendr_facerot_interfaces.msg import RotatedFaceArray
 from opendr_facerot_interfaces.srv import GetStatistics, RotateFace
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds to wait for something that takes a few milliseconds on an idle machine."""
 
 TRANSITIONS = {
