@@ -177,9 +177,10 @@ def _combed(noise: NDArray[np.float32], length: float) -> NDArray[np.float32]:
     y, x = np.mgrid[:side, :side].astype(np.float32) - np.float32(middle)
     wave = np.random.default_rng(1).standard_normal((64, 64), np.float32)
     wave = cv2.resize(blur(wave, 64 / 24), (side, side), interpolation=cv2.INTER_CUBIC)
-    wave /= wave.std()
-    angle = np.arctan2(y, x) + np.float32(_WAVINESS) * wave
-    along_x, along_y = np.cos(angle), np.sin(angle)
+    turn = wave * np.float32(_WAVINESS / wave.std())
+    along, across = np.cos(turn), np.sin(turn)
+    along, across = (part / np.sqrt(x * x + y * y) for part in (along, across))
+    along_x, along_y = x * along - y * across, x * across + y * along
     x, y = x + np.float32(middle), y + np.float32(middle)
     step = length / 4.0
     while step > 0.5:

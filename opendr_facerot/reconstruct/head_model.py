@@ -12,6 +12,7 @@ from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
 
 from opendr_facerot.assets import asset_path
 from opendr_facerot.filters import smoothstep
@@ -83,15 +84,16 @@ class HeadSurface:
 class LandmarkWarp:
     """Smoothed interpolation of displacements, with radial basis functions -r and a constant.
 
-    Fasshauer, "Meshfree Approximation Methods with MATLAB", 2007, chapters 6 and 19. Its two
-    matrices are kept apart: their product is no smaller, and its computation would delay the start.
+    Fasshauer, "Meshfree Approximation Methods with MATLAB", 2007, chapters 6 and 19. The system
+    is kept in factors: its inverse is no smaller, and its computation would delay the start.
 
     Attributes:
-        solution: ``(k + 1, 468)`` weights of k functions and the constant, per displacement.
+        factors: LU factors ``(k + 1, k + 1)`` and pivots ``(k + 1,)`` of the system whose solution
+            are the weights of k functions and the constant.
         basis: ``(n, k + 1)`` float32, the functions at each vertex.
     """
 
-    solution: NDArray[np.floating]
+    factors: tuple[NDArray[np.floating], NDArray[np.integer]]
     basis: NDArray[np.float32]
 
     def __call__(self, displacements: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -100,7 +102,9 @@ class LandmarkWarp:
         Args:
             displacements: ``(468, 3)``, of each point of the attention mesh.
         """
-        return np.asarray(self.basis @ (self.solution @ displacements).astype(np.float32))
+        wanted = np.zeros((self.basis.shape[1], displacements.shape[1]))
+        wanted[: len(displacements)] = displacements
+        return np.asarray(self.basis @ lu_solve(self.factors, wanted).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,11 +252,10 @@ def _landmark_warp(
     system = np.ones((count + 1, count + 1))
     system[:count, :count] = np.eye(count) - _distances(centres, centres)  # smoothed by 1
     system[count, count] = 0.0
-    solution = np.linalg.solve(system, np.eye(count + 1)[:, : len(points)])
     basis = np.ones((len(vertices), count + 1), np.float32)
     near = _distances(vertices.astype(np.float32), centres.astype(np.float32))
     np.negative(near, out=basis[:, :count])
-    return LandmarkWarp(solution, basis)
+    return LandmarkWarp(lu_factor(system), basis)
 
 
 def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
