@@ -119,7 +119,8 @@ class MeshTopology:
         Returns:
             Field of the shape of ``data``.
         """
-        edge_values = np.broadcast_to(np.asarray(stiffness, np.float64), len(self.edges))
+        edge_values = np.empty(len(self.edges))  # a kernel is compiled for each kind of array
+        edge_values[:] = stiffness
         columns = np.asarray(data, np.float64).reshape(self._count, -1).T
         vertex_weight = np.ascontiguousarray(weight, np.float64)
         mean = (columns @ vertex_weight) / max(float(vertex_weight.sum()), 1e-12)

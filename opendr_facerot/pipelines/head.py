@@ -13,7 +13,7 @@ from opendr_facerot.detect.attention_mesh import MESH_CONFIDENCE, AttentionMesh
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
-from opendr_facerot.filters import smoothstep
+from opendr_facerot.filters import pull_push, smoothstep
 from opendr_facerot.generate.completion import complete
 from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
@@ -22,6 +22,7 @@ from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScener
 from opendr_facerot.pipelines.person import PersonPhoto, PersonState, reconstruct_person
 from opendr_facerot.pipelines.photo_layers import PhotoLayers, separate_layers
 from opendr_facerot.pipelines.stopwatch import Stopwatch
+from opendr_facerot.reconstruct.appearance import squared_distance
 from opendr_facerot.reconstruct.head_fit import fit_head
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
 from opendr_facerot.reconstruct.quality import quality_flags
@@ -235,6 +236,12 @@ class HeadRotator:
         over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
         over_colour(head, (0, 0, 0))
         straight_alpha(head)
+        image, ones = np.zeros((4, 4, 4), np.float32), np.ones(count)
+        pull_push(image, image[..., 0].copy())
+        squared_distance(image, image[0, :1], ones[:4])
+        surface.topology.smooth_field(ones, ones)
+        surface.topology.neighbour_min(ones)
+        surface.topology.vertex_normals(vertices)
 
     def _camera(self, width: int, height: int) -> Intrinsics:
         return Intrinsics.from_fov(width, height, self.settings.fov or _PORTRAIT_FOV)
