@@ -151,3 +151,21 @@ def test_a_frame_without_a_face_says_so_and_the_name_is_kept(
         tracker.fit(np.full_like(astronaut, 90), 0.1)
     assert [f.face_id for f in tracker.fit(astronaut, 0.2)] == ["track0"]
     tracker.close()
+
+
+@pytest.mark.slow
+def test_a_face_that_jumps_is_shown_in_its_new_place_within_three_frames(
+    rotator: HeadRotator, astronaut: NDArray[np.uint8]
+) -> None:
+    moved = np.roll(astronaut, 40, axis=1)
+    frames = [
+        StreamFrame(image, k / RATE) for k, image in enumerate([astronaut] * 6 + [moved] * 6)
+    ]
+    (view,) = view_grid(yaw=(20,), degrees=True)
+    views = [
+        next(rotator.render(faces[0], [view])).image.astype(float)
+        for faces in follow(rotator, frames)
+    ]
+    after = [float(np.abs(image - views[5]).mean()) for image in views[6:]]
+    assert max(after[2:]) < 2.5
+    assert max(after) < 7.0

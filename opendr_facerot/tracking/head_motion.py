@@ -24,9 +24,9 @@ from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.work_image import CHIN, FOREHEAD
 from opendr_facerot.tracking.one_euro import OneEuroFilter, OneEuroRotation, OneEuroSettings
 
-_LANDMARKS = OneEuroSettings(min_cutoff=4.0, beta=20.0)  # face heights
+_LANDMARKS = OneEuroSettings(min_cutoff=4.0, beta=20.0, speed_cutoff=3.0)  # face heights
 _ROTATION = OneEuroSettings(min_cutoff=1.5, beta=12.0)  # radians
-_PLACE = OneEuroSettings(min_cutoff=1.5, beta=12.0)  # tangents of the ray; log of the distance
+_PLACE = OneEuroSettings(min_cutoff=1.5, beta=12.0, speed_cutoff=3.0)  # tangents; log distance
 _EXPRESSION = OneEuroSettings(min_cutoff=2.0, beta=3.0)  # activations
 _REMAINDER = OneEuroSettings(min_cutoff=1.0, beta=0.6)  # centimetres
 
