@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from threading import get_ident
 
@@ -18,6 +19,9 @@ MIN_SIDE = 16
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What the name of an image file in a folder ends in, in lower case."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""Formats that are read, by Pillow's names: none that runs another program or a script."""
 
 MAX_PIXELS = 64_000_000
 """Largest image taken; a decoded image of this size is 192 MB."""
@@ -47,7 +51,9 @@ def check_image(image: NDArray[np.uint8], name: str = "image") -> None:
     check_size(image.shape[1], image.shape[0], name)
 
 
-def decode_image(data: bytes, name: str = "image") -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, name: str = "image", formats: Sequence[str] = FORMATS
+) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG or other image file that is in memory.
 
     The size is checked before any pixel is decoded. The EXIF orientation is applied; grey and
@@ -56,22 +62,25 @@ def decode_image(data: bytes, name: str = "image") -> NDArray[np.uint8]:
     Args:
         data: Content of the file.
         name: What to call the image in an error's message.
+        formats: The formats to accept, by Pillow's names.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
 
     Raises:
-        ImageError: The data is no image, is damaged or truncated, or has an unusable size.
+        ImageError: The data is no image of these formats, is damaged or truncated, or has an
+            unusable size.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=formats) as picture:
             check_size(picture.width, picture.height, name)
             return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
     except ImageError:
         raise
     except UnidentifiedImageError:
         raise ImageError(
-            f"{name} ({len(data)} bytes) is not an image in a format that can be read"
+            f"{name} ({len(data)} bytes) is not an image in a format that can be read: "
+            + ", ".join(formats)
         ) from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} is far too large: {error}") from None

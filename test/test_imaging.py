@@ -116,3 +116,15 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, picture: NDArray[np.uint8
         write_image(tmp_path / "no_such_folder" / "a.png", picture)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
+
+
+def test_only_formats_that_run_nothing_are_read(tmp_path: Path) -> None:
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\nshowpage\n"
+    with pytest.raises(ImageError, match="not an image in a format that can be read: JPEG, PNG, WEBP"):
+        decode_image(postscript)
+    image = np.zeros((20, 20, 3), np.uint8)
+    for suffix in (".webp", ".bmp", ".tif", ".png", ".jpg"):
+        write_image(tmp_path / f"a{suffix}", image)
+        assert read_image(tmp_path / f"a{suffix}").shape == (20, 20, 3)
+    with pytest.raises(ImageError, match="format that can be read: JPEG, PNG"):
+        decode_image((tmp_path / "a.webp").read_bytes(), formats=("JPEG", "PNG"))

@@ -92,7 +92,8 @@ def image_from_message(message: ImageMessage) -> NDArray[np.uint8]:
             its compressed data are damaged.
     """
     if hasattr(message, "format"):
-        return decode_image(bytes(message.data), f"compressed image ({message.format!r})")
+        name = f"compressed image ({_shortened(message.format)})"
+        return decode_image(bytes(message.data), name, ("JPEG", "PNG"))
     return _image_from_raw(message)
 
 
@@ -147,7 +148,7 @@ def _image_from_raw(message: Image) -> NDArray[np.uint8]:
     encoding = _ENCODINGS.get(message.encoding)
     if encoding is None:
         raise ImageError(
-            f"image encoding {message.encoding!r} is not supported: send one of "
+            f"image encoding {_shortened(message.encoding)} is not supported: send one of "
             + ", ".join(_ENCODINGS)
         )
     width, height = message.width, message.height
@@ -180,3 +181,8 @@ def _image_from_raw(message: Image) -> NDArray[np.uint8]:
     if encoding.to_rgb is None:
         return pixels
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), encoding.to_rgb))
+
+
+def _shortened(text: str) -> str:
+    """A text from a message, quoted, as far as it fits into a line of a log."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
