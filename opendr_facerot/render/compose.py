@@ -133,12 +133,10 @@ def place_layers(
     if scale <= 1.0:
         return (*placed, photo)
     soft = place(plate.image, scale, offset, size)
-    detail = photo[..., :3] - soft.astype(np.float32)
-    detail *= photo[..., 3:] == 255
     for layer, image in zip(layers, placed, strict=True):
-        same = cv2.absdiff(layer[..., :3], plate.image).max(2) <= 1
-        share = place(255 * same.astype(np.uint8), scale, offset, size)[..., None]
-        image[..., :3] = _to_uint8(image[..., :3] + np.float32(1.0 / 255.0) * share * detail)
+        same = np.empty(layer.shape[:2], np.uint8)
+        _mark_equal(layer, plate.image, same)
+        _add_detail(photo, soft, place(same, scale, offset, size), image)
     return (*placed, photo)
 
 
@@ -303,6 +301,30 @@ def _straight_alpha(head, colour, alpha):  # type: ignore[no-untyped-def]
                 if opacity > np.float32(0.0):
                     value = head[row, column, c] / max(opacity, np.float32(1e-6))
                 colour[row, column, c] = _rounded(value)
+
+
+@kernel
+def _mark_equal(layer, image, same):  # type: ignore[no-untyped-def]
+    """255 where the colours differ by 1 at most, else 0."""
+    for row in range(same.shape[0]):
+        for column in range(same.shape[1]):
+            most = 0
+            for c in range(3):
+                most = max(most, abs(np.int32(layer[row, column, c]) - image[row, column, c]))
+            same[row, column] = 255 if most <= 1 else 0
+
+
+@kernel
+def _add_detail(photo, soft, share, image):  # type: ignore[no-untyped-def]
+    """Add to an image, in place, a share, 0..255, of what a photo has and its soft copy has not."""
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            if share[row, column] and photo[row, column, 3] == 255:
+                opacity = np.float32(share[row, column]) * np.float32(1.0 / 255.0)
+                for c in range(3):
+                    detail = np.float32(photo[row, column, c]) - np.float32(soft[row, column, c])
+                    value = np.float32(image[row, column, c]) + opacity * detail
+                    image[row, column, c] = _rounded(value)
 
 
 def _background(work: WorkImage, matte: NDArray[np.float32], unit: float) -> NDArray[np.float32]:
