@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -44,6 +45,12 @@ def show(
     return client.faces[first:]
 
 
+def humans(client: Graph) -> set[str]:
+    """Names of the faces that have topics of REP 155."""
+    topics = [name.split("/") for name, _ in client.node.get_topic_names_and_types()]
+    return {parts[3] for parts in topics if parts[1:3] == ["humans", "faces"]}
+
+
 def _has(client: Graph, number: int) -> bool:
     return len(client.faces) >= number
 
@@ -79,6 +86,14 @@ def test_faces_keep_their_ids_while_they_move(
     later = show(client, [(moving[-1][0], 60.0)])
     assert {face.face_id for face in later} == {"track2", "track3"}
 
+    # The topic of a face that has left is withdrawn: its name does not return.
+    assert client.set_parameters(publish_humans=True) == ""
+    show(client, [(moving[-1][0], 60.1)])
+    client.wait(lambda: humans(client) == {"track2", "track3"}, "topics of both faces")
+    time.sleep(5.5)
+    show(client, [(moving[-1][0], 90.0)])
+    client.wait(lambda: humans(client) == {"track4", "track5"}, "topics of the new faces")
+
     assert client.set_parameters(tracking=False) == ""
-    alone = show(client, [(moving[0][0], 60.1)])
+    alone = show(client, [(moving[0][0], 90.1)])
     assert [face.face_id for face in alone] == ["face0", "face1"]
