@@ -35,10 +35,9 @@ class FollowedHead:
         self._texture = LiveTexture(tools.model)
         self._exposure = OneEuroFilter(_EXPOSURE)
         self._measured: NDArray[np.floating] = np.zeros(3)
-        self._first = tools.reconstruct(
-            frame.image, frame.face, frame.landmarks, frame.camera, clock
-        )
-        state: HeadState = self._first.state
+        first = tools.reconstruct(frame.image, frame.face, frame.landmarks, frame.camera, clock)
+        state: HeadState = first.state
+        self._place = state
         relief = relief_of(tools.model, state)
         self._motion = HeadMotion(tools.model, state.fit)
         points = self._motion.smoothed(frame.landmarks, 0.0)
@@ -46,8 +45,9 @@ class FollowedHead:
         person = cut_out(tools.matting, frame.image, points, frame.camera)
         sight = see(tools.model, person, head, state.appearance.hair)
         self._time = frame.time
-        self._looks = LookKeeper(tools, self._first, sight, frame.time)
-        self._result = self._fitted(frame, head, sight, 0.0, clock)
+        self._looks = LookKeeper(tools, first, sight, frame.time)
+        look = self._looks.look(frame.time)
+        self._result = self._fitted(frame, look, head, sight, 0.0, clock)
 
     @property
     def result(self) -> FittedFace:
@@ -73,24 +73,24 @@ class FollowedHead:
             cut = person.result()
         with clock("texture"):
             sight = see(tools.model, cut, head, look.appearance.hair)
-        self._result = self._fitted(frame, head, sight, seconds, clock)
+        self._result = self._fitted(frame, look, head, sight, seconds, clock)
 
     def _fitted(
         self,
         frame: FollowedFrame,
+        look: HeadLook,
         head: MovingHead,
         sight: FrameSight,
         seconds: float,
         clock: Stopwatch,
     ) -> FittedFace:
         with clock("completion"):
-            look = self._looks.look(frame.time)
             exposure = self._smooth_exposure(look, sight, seconds)
             appearance = self._texture.lay_over(
                 look.appearance, look.trust, sight, exposure - self._measured, exposure, seconds
             )
             scenery = self._looks.scenery(frame.time, exposure)
-        place: HeadState = self._first.state
+        place = self._place
         yaw, pitch, roll = angles = head.parameters.angles
         self._looks.offer(frame, sight, angles, self._measured)
         return FittedFace(
