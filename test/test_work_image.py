@@ -25,7 +25,8 @@ def test_the_face_has_the_working_height_and_place() -> None:
     side = len(work.image)
     assert work.image.shape == (side, side, 3)
     assert side == pytest.approx(3.1 * FACE_HEIGHT, abs=1)
-    np.testing.assert_allclose(work.centre, [0.5 * side, 0.47 * side])
+    # To half a pixel of the photo.
+    np.testing.assert_allclose(work.centre, [0.5 * side, 0.47 * side], atol=0.5 * work.scale + 0.5)
 
 
 def test_small_faces_are_enlarged_only_so_far() -> None:
@@ -118,3 +119,20 @@ def test_face_coordinates_at_another_resolution() -> None:
         np.testing.assert_allclose(coarse, means, atol=2e-3)
     chin = np.round(work.landmarks[152, :2]).astype(int)
     assert work.along_face()[0][chin[1], chin[0]] == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("top", "chin"), [((240, 100), (250, 250)), ((40, 10), (40, 90))])
+def test_a_work_image_is_the_photo_interpolated(
+    top: tuple[float, float], chin: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(0)
+    photo = cv2.GaussianBlur(rng.integers(0, 256, (400, 500, 3), dtype=np.uint8), (0, 0), 2.0)
+    work = cut_work_image(photo, landmarks(top, chin), Intrinsics(600, 249.5, 199.5))
+    to_work = np.array([[work.scale, 0, work.offset[0]], [0, work.scale, work.offset[1]]])
+    expected = cv2.warpAffine(
+        photo, to_work, work.inside.shape, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    assert work.scale > 1.5
+    difference = np.abs(work.image.astype(int) - expected)
+    assert difference.mean() < 0.5  # cv2's warp rounds positions to 1/32 pixel
+    assert np.quantile(difference, 0.999) <= 3

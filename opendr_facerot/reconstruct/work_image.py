@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -126,29 +127,28 @@ def cut_work_image(
     scale = min(FACE_HEIGHT / height, largest_upscale)
     side = round(_SIDE * height * scale)
     offset = np.array([side / 2, side * _CENTRE_Y]) - scale * (top + chin) / 2
-    if scale == 1.0:
-        offset = np.round(offset)
+    # The square begins with a whole pixel of the photo: a resize is ten times as fast as a warp.
+    start = np.round(0.5 - (offset + 0.5) / scale).astype(int)
+    offset = scale * (0.5 - start) - 0.5
     size = np.array(image.shape[1::-1])
     # Only the part of the photo that the square covers, and a margin for the filters below.
     first = np.clip(np.floor(-offset / scale) - 8, 0, size - 1).astype(int)
     last = np.clip(np.ceil((side - offset) / scale) + 8, first + 1, size).astype(int)
     photo = image[first[1] : last[1], first[0] : last[0]].copy()
     shift = offset + scale * first
-    to_work = np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
     source = photo
-    if scale < 0.6:  # warpAffine takes point samples: reducing needs a low-pass first
+    if scale < 0.6:  # linear interpolation takes point samples: reducing needs a low-pass first
         source = cv2.GaussianBlur(source, (0, 0), 0.4 / scale)
     kernel = cv2.INTER_LINEAR if scale < 1.0 else cv2.INTER_CUBIC
-    work = cv2.warpAffine(
-        source, to_work, (side, side), flags=kernel, borderMode=cv2.BORDER_REPLICATE
-    )
+    covered = _from(source, start - first, math.ceil(side / scale) + 1)
+    work = cv2.resize(covered, None, fx=scale, fy=scale, interpolation=kernel)
     height_covered, width_covered = (
         _covered(source.shape[k], scale, shift[1 - k], side) for k in (0, 1)
     )
     scaled = points * scale
     scaled[:, :2] += offset
     return WorkImage(
-        image=work,
+        image=np.ascontiguousarray(work[:side, :side]),
         inside=np.multiply.outer(height_covered, width_covered),
         scale=scale,
         offset=offset,
@@ -158,6 +158,19 @@ def cut_work_image(
         photo=photo,
         photo_offset=shift,
     )
+
+
+def _from(image: NDArray[np.uint8], start: NDArray[np.integer], count: int) -> NDArray[np.uint8]:
+    """``(count, count, 3)`` pixels from ``start`` = (x, y) on, the edges repeated beyond."""
+    size = np.array(image.shape[1::-1])
+    first = np.clip(start, 0, size - 1)
+    last = np.clip(start + count, first + 1, size)
+    before = np.clip(-start, 0, count)
+    left, top = before.tolist()
+    right, bottom = np.maximum(count - before - (last - first), 0).tolist()
+    part = image[first[1] : last[1], first[0] : last[0]]
+    padded = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return np.asarray(padded[:count, :count])
 
 
 def _covered(count: int, scale: float, shift: float, side: int) -> NDArray[np.float32]:
