@@ -72,7 +72,7 @@ def decode_image(
             unusable size.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as picture:
+        with Image.open(io.BytesIO(data), formats=tuple(formats)) as picture:
             check_size(picture.width, picture.height, name)
             return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
     except ImageError:
