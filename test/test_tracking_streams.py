@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -105,8 +106,10 @@ def test_a_mouth_that_opens_opens_in_the_view_at_once(
 
 @pytest.mark.slow
 def test_a_stream_gives_the_same_pictures_however_fast_it_comes(
-    rotator: HeadRotator, astronaut: NDArray[np.uint8]
+    rotator: HeadRotator, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    full_fits = Mock(side_effect=rotator._reconstruct)
+    monkeypatch.setattr(rotator, "_reconstruct", full_fits)
     frames = [
         StreamFrame(frame.image, 8.0 * frame.stamp) for frame in swaying(astronaut, 34)
     ]  # 9 seconds: long enough for a second full fit
@@ -121,6 +124,7 @@ def test_a_stream_gives_the_same_pictures_however_fast_it_comes(
             pictures.append([rotated.image for rotated in rotator.render(face, views)])
         tracker.close()
         runs.append(np.array(pictures))
+    assert full_fits.call_count == 2 * 2  # that of the first frame, and one beside the stream
     np.testing.assert_array_equal(runs[0], runs[1])
 
 
@@ -158,9 +162,7 @@ def test_a_face_that_jumps_is_shown_in_its_new_place_within_three_frames(
     rotator: HeadRotator, astronaut: NDArray[np.uint8]
 ) -> None:
     moved = np.roll(astronaut, 40, axis=1)
-    frames = [
-        StreamFrame(image, k / RATE) for k, image in enumerate([astronaut] * 6 + [moved] * 6)
-    ]
+    frames = [StreamFrame(image, k / RATE) for k, image in enumerate([astronaut] * 6 + [moved] * 6)]
     (view,) = view_grid(yaw=(20,), degrees=True)
     views = [
         next(rotator.render(faces[0], [view])).image.astype(float)
