@@ -28,10 +28,12 @@ from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
 from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.render.compose import (
+    Plate,
     lay_over,
     make_plate,
     over_colour,
     over_plate,
+    place_layers,
     show_photo,
     straight_alpha,
     towards_photo,
@@ -236,6 +238,9 @@ class HeadRotator:
         over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
         over_colour(head, (0, 0, 0))
         straight_alpha(head)
+        colours = layer[..., :3].copy()
+        plate = Plate(colours, layer, layer, layer, colours, colours, 1.0, np.zeros(2))
+        place_layers(plate, 2.0, np.zeros(2), 64)
         image, ones = np.zeros((4, 4, 4), np.float32), np.ones(count)
         pull_push(image, image[..., 0].copy())
         squared_distance(image, image[0, :1], ones[:4])
