@@ -71,6 +71,7 @@ setup(
             "rosbags>=0.11",
             "ros-jazzy-action-msgs",
             "ros-jazzy-lifecycle-msgs",
+            "ros-jazzy-rosgraph-msgs",
             "ruff",
             "scikit-image>=0.22",
             "tomli; python_version < '3.11'",
