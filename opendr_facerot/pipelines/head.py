@@ -343,7 +343,9 @@ class HeadRotator:
         fragments = view_fragments(vertices, turning, work.intrinsics, len(work.image))
         covered = np.asarray(fragments.face_index >= 0)
         plate = make_plate(work, layers.matte, layers.foreground, layers.look, covered)
-        return PhotoScenery(work, plate)
+        # A face that is turned away lies beside the head's axis, which all views have in common.
+        axis = work.intrinsics.project(vertices[self._model.fine.zones.ear].mean(axis=0)[None])
+        return PhotoScenery(work, plate, np.array([axis[0, 0], work.centre[1]]))
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:

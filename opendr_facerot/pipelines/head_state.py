@@ -58,19 +58,21 @@ class PhotoScenery:
     Args:
         work: The work image.
         plate: The photo without its head.
+        centre: ``(2,)`` work pixels that views have in their middle.
     """
 
-    def __init__(self, work: WorkImage, plate: Plate) -> None:
+    def __init__(self, work: WorkImage, plate: Plate, centre: NDArray[np.float64]) -> None:
         self.work = work
         self.plate = plate
+        self._centre = centre
         self._frame: ViewFrame | None = None
 
     def frame(self, size: int) -> ViewFrame:
-        """The frame of views of a size, in the middle of which is the face as photographed."""
+        """The frame of views of a size."""
         frame = self._frame
         if frame is None or frame.size != size:
             scale = size / (_VIEW_SIDE * self.work.face_height)
-            offset = (size - 1) / 2 - scale * self.work.centre
+            offset = (size - 1) / 2 - scale * self._centre
             frame = photo_frame(self.plate, self.work.intrinsics, scale, offset, size)
             self._frame = frame
         return frame
