@@ -98,7 +98,7 @@ def test_large_views_show_the_photo_s_own_detail(astronaut_face: facerot.FittedF
     # The plate alone is too coarse for that; where the head was, it is shown as it is.
     small = scenery.plate.behind
     scale = size / (2.3 * scenery.work.face_height)
-    offset = (size - 1) / 2 - scale * scenery.work.centre
+    offset = (size - 1) / 2 - scale * scenery.centre
     soft = place(small, scale, offset, size)
     assert np.abs(soft[suit] - photo[suit]).max() > 20
     np.testing.assert_array_equal(frame.behind[middle], soft[middle])

@@ -145,7 +145,7 @@ def test_identity_and_pose_survive_the_turn(rotator: HeadRotator) -> None:
         yaw = round(math.degrees(score.yaw))
         assert score.identity_source is not None
         assert score.found is not None
-        floor = {0: 0.95, 15: 0.88, 30: 0.75, 45: 0.60, 60: 0.45}[abs(yaw)]
+        floor = {0: 0.93, 15: 0.88, 30: 0.75, 45: 0.60, 60: 0.45}[abs(yaw)]
         assert score.identity_source >= floor, f"SFace {score.identity_source:.3f} at yaw {yaw}"
         # The landmark net reads this smiling face's larger yaws short, one side more than the
         # other; a neutral face comes out within 2 degrees.
@@ -198,7 +198,7 @@ def test_two_faces_give_two_heads_largest_first(
     assert len(faces) == 2
     assert faces[0].face.box[0] > 308 > faces[1].face.box[0]
     pictures = [next(rotator.render(face, [View(0.3, 0.0)])).image.astype(int) for face in faces]
-    assert np.abs(pictures[0] - pictures[1])[60:180, 80:180].mean() < 25  # the same woman
+    assert np.abs(pictures[0] - pictures[1])[60:180, 80:180].mean() < 32  # the same woman
     with changed(rotator, max_faces=1):
         assert len(rotator.fit(both)) == 1
 

@@ -64,7 +64,7 @@ class PhotoScenery:
     def __init__(self, work: WorkImage, plate: Plate, centre: NDArray[np.float64]) -> None:
         self.work = work
         self.plate = plate
-        self._centre = centre
+        self.centre = centre
         self._frame: ViewFrame | None = None
 
     def frame(self, size: int) -> ViewFrame:
@@ -72,7 +72,7 @@ class PhotoScenery:
         frame = self._frame
         if frame is None or frame.size != size:
             scale = size / (_VIEW_SIDE * self.work.face_height)
-            offset = (size - 1) / 2 - scale * self._centre
+            offset = (size - 1) / 2 - scale * self.centre
             frame = photo_frame(self.plate, self.work.intrinsics, scale, offset, size)
             self._frame = frame
         return frame
