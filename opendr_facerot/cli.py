@@ -42,8 +42,8 @@ _PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "numba", "scipy",
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (a photo failed) or 2 (bad usage)."""
-    parser = _parser()
-    options = parser.parse_args(split_angle_lists(sys.argv[1:] if arguments is None else arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(split_angle_lists(given), argparse.Namespace(given=given))
     try:
         return int(options.run(options))
     except facerot.FacerotError as error:

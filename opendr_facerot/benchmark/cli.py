@@ -68,7 +68,7 @@ def _bench(options: argparse.Namespace) -> int:
     for one in _measurements(options):
         measurements.append(one)
         sys.stderr.write(f"{one.name}, {one.threads} threads\n")
-    report = Report(about_this_run(["facerot", *sys.argv[1:]]), measurements)
+    report = Report(about_this_run(["facerot", *options.given]), measurements)
     sys.stdout.write(f"{report.table()}\n")
     if options.json:
         report.write(options.json)

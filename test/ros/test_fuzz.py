@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -176,6 +177,7 @@ def test_live_node(start_node: Callable[..., NodeProcess], connect: Callable[[st
         nonlocal sent
         sent += 1
         client.publish(message, stamp=sent)
+        time.sleep(0.005)  # a burst would be lost before it arrives
 
     @many(300)
     @given(request=malformed.requests())
