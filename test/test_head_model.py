@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.interpolate import RBFInterpolator
@@ -34,3 +37,32 @@ def test_warp_moves_the_face_and_not_the_back_of_the_head(model: HeadModel) -> N
     nose_tip, back = model.mean[:, 2].argmax(), model.mean[:, 2].argmin()
     np.testing.assert_allclose(moved[nose_tip], 1.0, atol=0.02)
     np.testing.assert_allclose(moved[back], 0.0, atol=0.1)
+
+
+def test_the_warp_may_be_used_by_several_threads() -> None:
+    """In a process of its own: pivots shared between calls of LAPACK have crashed it."""
+    program = """
+import threading
+import subprocess
+import sys
+
+import numpy as np
+from opendr_facerot.reconstruct.head_model import HeadModel
+
+warp = HeadModel.load().warp
+given = np.random.default_rng(0).normal(size=(468, 3))
+expected, different = warp(given), []
+
+def repeat():
+    for _ in range(300):
+        if not np.array_equal(warp(given), expected):
+            different.append(1)
+
+threads = [threading.Thread(target=repeat) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not different
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -104,7 +104,11 @@ class LandmarkWarp:
         """
         wanted = np.zeros((self.basis.shape[1], displacements.shape[1]))
         wanted[: len(displacements)] = displacements
-        return np.asarray(self.basis @ lu_solve(self.factors, wanted).astype(np.float32))
+        # SciPy's wrapper of LAPACK's getrs adds 1 to the pivots while it runs, and 1 to those of
+        # another thread's call: a copy each.
+        triangular, pivots = self.factors
+        weights = lu_solve((triangular, pivots.copy()), wanted)
+        return np.asarray(self.basis @ weights.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
