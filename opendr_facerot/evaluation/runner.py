@@ -20,12 +20,11 @@ from opendr_facerot.evaluation.posed import evaluate_posed, is_posed, read_posed
 from opendr_facerot.evaluation.scores import Kind, Subject, ViewPictures
 from opendr_facerot.evaluation.sequences import evaluate_sequence
 from opendr_facerot.evaluation.variations import variations
-from opendr_facerot.imaging import read_image
+from opendr_facerot.imaging import IMAGE_SUFFIXES, read_image
 from opendr_facerot.rotator import FaceRotator
 from opendr_facerot.views import view_grid
 
 _PHOTO_YAWS = tuple(math.radians(degrees) for degrees in range(-60, 61, 15))
-_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SAME_ANGLE = 1e-6  # radians
 
 
@@ -162,7 +161,7 @@ def pictures_of(folder: Path) -> list[Path]:
         ImageError: The folder cannot be read.
     """
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     except OSError as error:
         raise ImageError(f"cannot read {folder}: {error.strerror or error}") from error
 
