@@ -87,14 +87,18 @@ def main() -> None:
         for part, switched_off in PARTS.items():
             with switched_off():
                 (result,) = evaluation.run([path])
-            cells = [_mean(result.subject.views, name) for name in _MEASURES.values()]
+            turned = [view for view in result.subject.views if abs(view.yaw) > 0.1]
+            cells = [_mean(turned, name) for name in _MEASURES.values()]
             lines.append(f"| {part} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
         lines.append("")
     if options.markdown:
-        command = " ".join(p.name if p.is_absolute() else str(p) for p in options.paths)
+        words = [p.name if p.is_absolute() else str(p) for p in options.paths]
+        if options.posed_fov_deg is not None:
+            words.append(f"--posed-fov-deg {options.posed_fov_deg:g}")
         title = "# The head pipeline with each part of its look switched off"
-        given = f"`python benchmarks/ablate_head.py {command}`, means of yaw ±30°, ±45°, ±60°."
+        given = f"`python benchmarks/ablate_head.py {' '.join(words)}`"
+        given += ": means of yaw ±30°, ±45° and ±60°."
         options.markdown.write_text("\n".join([title, "", given, "", *lines]))
 
 
