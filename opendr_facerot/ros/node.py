@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import FrameType
 
 from opendr_facerot.errors import FacerotError
 from opendr_facerot.ros.errors import HOW_TO_BUILD
@@ -18,12 +19,31 @@ _EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit status."""
-    # Until ROS has its own handlers, and in the gaps between what it handles.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # While modules are loaded there is nothing to clean up, and an exception could be lost in one.
+    _handle_signals(lambda number, frame: os._exit(0))
     try:
         return _run(arguments)
     except KeyboardInterrupt:
         return 0
+
+
+class _Interruption:
+    """Handler that raises KeyboardInterrupt, and remembers: native code may lose the exception."""
+
+    def __init__(self) -> None:
+        self._happened = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._happened = True
+        raise KeyboardInterrupt
+
+    def happened(self) -> bool:
+        return self._happened
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -35,6 +55,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except ImportError as error:
         sys.stderr.write(f"facerot_node: {error}\n{HOW_TO_BUILD}")
         return 1
+    # Until ROS has its own handlers, and in the gaps between what it handles.
+    interruption = _Interruption()
+    _handle_signals(interruption)
     given = list(sys.argv if arguments is None else arguments)
     if reason := _no_log_file():
         sys.stderr.write(f"facerot_node: no log file is written: {reason}\n")
@@ -43,6 +66,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         rclpy.init(args=given)
     except RuntimeError as error:  # of ROS, about its arguments or a parameter file
         return _refuse(error)
+    if interruption.happened():
+        rclpy.try_shutdown()
+        return 0
     try:
         node = FacerotNode()
     except (FacerotError, RuntimeError) as error:
@@ -52,6 +78,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             "no parameter file has parameters for this node: write them below "
             f"{node.get_fully_qualified_name()} or /**"
         )
+    if interruption.happened():
+        rclpy.try_shutdown()
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     while rclpy.ok():
@@ -63,8 +91,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             if rclpy.ok():
                 node.get_logger().error(traceback.format_exc())
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # what follows is short and must be finished
-        signal.signal(number, signal.SIG_IGN)
+    _handle_signals(signal.SIG_IGN)  # what follows is short and must be finished
     stopped = node.close(_EXIT_TIME)
     executor.shutdown(timeout_sec=0)
     node.destroy_node()
