@@ -23,7 +23,7 @@ from opendr_facerot.pipelines.person import PersonPhoto, PersonState, reconstruc
 from opendr_facerot.pipelines.photo_layers import PhotoLayers, separate_layers
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import squared_distance
-from opendr_facerot.reconstruct.head_fit import fit_head
+from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
 from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
@@ -48,6 +48,7 @@ from opendr_facerot.tracking.head_tracker import HeadTracker
 from opendr_facerot.views import View
 
 _PORTRAIT_FOV = math.radians(35.0)
+_HEAD_AXIS = np.array([0.0, 83.0, 4.5])  # a point between the ears, template space
 _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
 """Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
 _SAME_POSE = (math.radians(3.0), math.radians(0.5))
@@ -132,7 +133,7 @@ class HeadRotator:
             head = reconstruct_person(self._model, photos, clock)
             main, home = photos[head.primary], head.homes[0]
             with clock("plate"):
-                scenery = self._scenery(home.vertices, main.layers)
+                scenery = self._scenery(head.fit, home.vertices, main.layers)
         pivot = head.fit.rotation @ PIVOT + head.fit.translation
         yaw, pitch, roll = head.fit.angles
         disagree = () if head.agree else ("photos_disagree",)
@@ -323,7 +324,7 @@ class HeadRotator:
                 hair_zone,
             )
         with clock("plate"):
-            scenery = self._scenery(vertices, layers)
+            scenery = self._scenery(fit, vertices, layers)
         pivot = fit.rotation @ PIVOT + fit.translation
         yaw, pitch, roll = fit.angles
         return FittedFace(
@@ -336,7 +337,9 @@ class HeadRotator:
             state=HeadState(fit, vertices, pivot, appearance, scenery),
         )
 
-    def _scenery(self, vertices: NDArray[np.floating], layers: PhotoLayers) -> PhotoScenery:
+    def _scenery(
+        self, fit: HeadFit, vertices: NDArray[np.floating], layers: PhotoLayers
+    ) -> PhotoScenery:
         """What the photo shows besides the head that has these vertices ``(V, 3)`` in it."""
         work, faces = layers.work, self._model.fine.topology.faces
         turning = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
@@ -344,7 +347,7 @@ class HeadRotator:
         covered = np.asarray(fragments.face_index >= 0)
         plate = make_plate(work, layers.matte, layers.foreground, layers.look, covered)
         # A face that is turned away lies beside the head's axis, which all views have in common.
-        axis = work.intrinsics.project(vertices[self._model.fine.zones.ear].mean(axis=0)[None])
+        axis = work.intrinsics.project((fit.rotation @ _HEAD_AXIS + fit.translation)[None])
         return PhotoScenery(work, plate, np.array([axis[0, 0], work.centre[1]]))
 
 
