@@ -394,7 +394,7 @@ def _hair_label(
     for _ in range(3):
         near = topology.neighbour_mean(near)
     zone = zones.skin & (near > 0.06) & ((surface.vertices[:, 1] > 79.0) | hair_zone)
-    zone &= ~zones.ear | hair_zone
+    zone &= ~zones.pinna | hair_zone
     prior, prior_weight = hair_zone.astype(np.float64), 0.08
     weight = confidence + 0.3 * other.confidence + prior_weight
     data = confidence * hair_seen * zone + prior_weight * prior
@@ -431,7 +431,7 @@ def _albedo(
     topology, zones = surface.topology, surface.zones
     i, j = topology.edges.T
     own_kind = 0.005 + 0.995 * np.exp(-(((hair[i] - hair[j]) / 0.18) ** 2))
-    at_ear = np.where(zones.ear[i] != zones.ear[j], 0.06, 1.0)
+    at_ear = np.where(zones.pinna[i] != zones.pinna[j], 0.06, 1.0)
 
     def kinds(
         photo: Observation, label: NDArray[np.floating]

@@ -42,6 +42,7 @@ class HeadZones:
         mouth_bag: The inside of the mouth, hidden while it is closed.
         ear: The ears.
         ear_surround: The ears and the skin that they grow from.
+        pinna: The ears alone.
         scalp: Where hair grows.
         neck_weight: How far a vertex follows the head's rotation: 0 on the shoulders, 1 on the
             head.
@@ -51,6 +52,7 @@ class HeadZones:
     mouth_bag: NDArray[np.bool_]
     ear: NDArray[np.bool_]
     ear_surround: NDArray[np.bool_]
+    pinna: NDArray[np.bool_]
     scalp: NDArray[np.bool_]
     neck_weight: NDArray[np.floating]
 
@@ -279,15 +281,17 @@ def _zones(
     x, y, z = vertices.T
     skin = part == Part.SKIN
     ear = (np.hypot((y - 83.2) / 5.0, (z - 5.2) / 3.4) < 1.0) & (np.abs(x) > 6.6) & skin
+    up, forward = y - 82.7, z - 5.1 + 0.2 * (y - 82.7)
+    pinna = (np.hypot(up / 3.3, forward / 1.9) < 1.0) & ear
     ear_surround = ear.astype(np.float64)
     for _ in range(2):
         ear_surround = np.maximum(ear_surround, topology.neighbour_mean(ear_surround) > 0.01)
     mouth_bag = skin & (ambient_occlusion < 0.05) & (np.abs(x) < 4.5) & (y > 71) & (y < 79)
     mouth_bag &= (z > 2) & (z < 16)
     # The hairline, as height over depth: nape, behind the ear, sideburn, temple, forehead.
-    hairline_z = [-6, -2, 1.9, 2.2, 7.0, 7.3, 8.6, 9.6, 11, 13.5, 15, 16]
-    hairline_y = [75.5, 76, 78, 86.5, 87.5, 85.0, 85.5, 88.0, 89.8, 91.5, 92.3, 92.5]
-    scalp = (y > np.interp(z, hairline_z, hairline_y)) & skin & ~ear
+    hairline_z = [-6, -2, 1.5, 3.4, 6.0, 6.4, 8.0, 8.6, 9.6, 11, 13.5, 15, 16]
+    hairline_y = [75.5, 76, 77.5, 79.5, 81.0, 83.0, 83.0, 85.5, 88.0, 89.8, 91.5, 92.3, 92.5]
+    scalp = (y > np.interp(z, hairline_z, hairline_y)) & skin & ~pinna
     neck_weight = smoothstep(66.5, 75.0, y + 0.25 * (z - 5.0))
     # Shoulders reach up behind the neck: they stay, however high.
     from_neck_axis = np.hypot(x, np.minimum(z - 3.0, 0.0)) + np.maximum(0.0, -z - 4.0)
@@ -297,6 +301,7 @@ def _zones(
         mouth_bag=mouth_bag,
         ear=ear,
         ear_surround=(ear_surround > 0) & skin,
+        pinna=pinna,
         scalp=scalp,
         neck_weight=neck_weight,
     )
