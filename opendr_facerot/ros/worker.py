@@ -1,7 +1,9 @@
 """One thread that does the work of the node, a step at a time. Knows nothing of ROS or of faces.
 
-Work comes as generators that pause after each step. Requests are short and go first. Frames and
-long sets of views take turns, and a request that arrives in between need not wait for their end.
+Work comes as generators that pause after each step. A frame that has been begun is finished before
+anything else, so that nothing lies between its arrival and its output but the work on it; then
+something else has its turn, and the frame after that is the newest there is by then. Other work
+thus costs frames, but makes none of them old.
 """
 
 from __future__ import annotations
@@ -32,10 +34,11 @@ class _Job:
 
 
 class Worker(Generic[FrameT]):
-    """Runs one step at a time: of calls first, then of requests, then of frames and sets in turn.
+    """Runs one step at a time, those of calls before all others.
 
-    Only the latest frame waits; a newer one takes its place. Methods may be called from any thread;
-    a step must not wait for what they return.
+    Frames take turns with the rest: between two of them there is either one whole request or, if
+    none waits, one step of a set. Only the latest frame waits; a newer one takes its place. Methods
+    may be called from any thread; a step must not wait for what they return.
 
     Args:
         frame_steps: Makes the work for a frame. What it raises is lost: it handles its own errors.
@@ -59,8 +62,9 @@ class Worker(Generic[FrameT]):
         self._sets: deque[_Job] = deque()
         self._waiting_frame: FrameT | None = None
         self._frame: _Job | None = None
+        self._request: _Job | None = None  # that has been begun
         self._running: _Job | None = None
-        self._set_is_next = False
+        self._frame_is_next = True
         self._frame_interval = 0.0
         self._next_frame_time = 0.0
         self._stopped = False
@@ -140,7 +144,7 @@ class Worker(Generic[FrameT]):
             self._count_frames(0, (self._waiting_frame is not None) + (self._frame in idle))
             self._requests.clear()
             self._sets.clear()
-            self._waiting_frame = self._frame = None
+            self._waiting_frame = self._frame = self._request = None
         for job in idle:
             _close(job)
 
@@ -199,23 +203,29 @@ class Worker(Generic[FrameT]):
             if call.future.running() or call.future.set_running_or_notify_cancel():
                 return call
             self._calls.popleft()
+        if begun := self._frame or self._request:
+            return begun
+        if self._frame_is_next or not (self._requests or self._sets):
+            self._begin_frame()
+            if self._frame is not None:
+                self._frame_is_next = False
+                return self._frame
         if self._requests:
-            return self._requests[0]
-        frame = self._frame_to_do()
-        if self._sets and (self._set_is_next or frame is None):
-            self._set_is_next = False
+            self._frame_is_next = True
+            self._request = self._requests[0]
+            return self._request
+        if self._sets:
+            self._frame_is_next = True
             return self._sets[0]
-        self._set_is_next = True
-        return frame
+        return None
 
-    def _frame_to_do(self) -> _Job | None:
-        if self._frame is None and self._waiting_frame is not None:
-            now = time.monotonic()
-            if now >= self._next_frame_time:
-                self._next_frame_time = now + self._frame_interval
-                self._frame = _Job(self._frame_steps(self._waiting_frame), is_frame=True)
-                self._waiting_frame = None
-        return self._frame
+    def _begin_frame(self) -> None:
+        """Begin the frame that waits, if there is one and it is time for it."""
+        now = time.monotonic()
+        if self._waiting_frame is not None and now >= self._next_frame_time:
+            self._next_frame_time = now + self._frame_interval
+            self._frame = _Job(self._frame_steps(self._waiting_frame), is_frame=True)
+            self._waiting_frame = None
 
     def _pause(self, job: _Job) -> None:
         with self._changed:
@@ -238,6 +248,8 @@ class Worker(Generic[FrameT]):
                     queue.popleft()
             if self._frame is job:
                 self._frame = None
+            if self._request is job:
+                self._request = None
         if error is None:
             job.future.set_result(result)
         else:

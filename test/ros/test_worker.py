@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -91,23 +91,60 @@ def test_results_and_errors_reach_the_caller(worker: Worker[str], script: Script
     assert worker.submit(script.steps("c")).result(PATIENCE) == "c"
 
 
-def test_requests_go_first_then_frames_and_sets_in_turn(
-    worker: Worker[str], script: Script
+def kinds(steps: Sequence[str]) -> str:
+    """First letters of the names of steps."""
+    return "".join(step[0] for step in steps)
+
+
+def test_whole_frames_and_whole_requests_take_turns_then_steps_of_sets(
+    script: Script,
 ) -> None:
-    script.hold(worker)
-    worker.offer_frame("f")
-    sets = [worker.submit_set(script.steps(name, 2)) for name in "st"]
-    requests = [worker.submit(script.steps(name, 2)) for name in "rq"]
+    """With a camera whose next frame is there whenever one has been worked on."""
+    worked_on = 0
+
+    def frame(name: str) -> Steps[None]:
+        nonlocal worked_on
+        worked_on += 1
+        if worked_on < 8:
+            streaming.offer_frame(name)
+        yield from script.steps(name, 3)
+
+    streaming = Worker(frame, 2, script.count_frames)
+    script.hold(streaming)
+    streaming.offer_frame("f")
+    sets = [streaming.submit_set(script.steps(name, 2)) for name in "st"]
+    requests = [streaming.submit(script.steps(name, 2)) for name in "rq"]
     script.release()
     for future in (*requests, *sets):
         future.result(PATIENCE)
-    wait_until_idle(worker)
-    assert script.done[:4] == ["r0", "r1", "q0", "q1"]
-    rest = script.done[4:]
-    assert [step for step in rest if step[0] == "f"] == ["f0", "f1", "f2"]
-    assert [step for step in rest if step[0] in "st"] == ["s0", "t0", "s1", "t1"]
-    kinds = ["frame" if step[0] == "f" else "set" for step in rest[:6]]
-    assert kinds in (["frame", "set"] * 3, ["set", "frame"] * 3)
+    wait_until_idle(streaming)
+    assert streaming.stop(PATIENCE)
+    assert kinds(script.done) == "fffrrfffqqfffsffftfffsffftffffff"
+
+
+def test_a_frame_that_was_begun_is_finished_before_what_comes_meanwhile(
+    script: Script,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def frame(name: str) -> Steps[None]:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        yield from script.steps(name, 3)
+
+    busy = Worker(frame, 2, script.count_frames)
+    busy.offer_frame("a")
+    assert begun.wait(PATIENCE)
+    answers = [busy.submit(script.steps("request", 2)), busy.submit_set(script.steps("set", 2))]
+    for newer in "bcd":
+        busy.offer_frame(newer)
+    go_on.set()
+    for answer in answers:
+        answer.result(PATIENCE)
+    wait_until_idle(busy)
+    assert busy.stop(PATIENCE)
+    # The next frame is the newest at the time when the request has been worked on.
+    assert kinds(script.done) == "aaarrdddss"
 
 
 def test_a_request_interrupts_a_set(worker: Worker[str], script: Script) -> None:
