@@ -27,6 +27,7 @@ from opendr_facerot.cli_options import (
     load_rotator,
 )
 from opendr_facerot.evaluation.cli import add_evaluate_parser
+from opendr_facerot.files import make_folder
 from opendr_facerot.gallery import Tile, face_tiles, faces_montage, view_filename
 from opendr_facerot.imaging import image_files, read_image, write_image
 from opendr_facerot.loading import pipeline_names
@@ -42,8 +43,8 @@ _PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "numba", "scipy",
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 (a photo failed) or 2 (bad usage)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(split_angle_lists(given), argparse.Namespace(given=given))
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(split_angle_lists(given))
     try:
         return int(options.run(options))
     except facerot.FacerotError as error:
@@ -121,7 +122,7 @@ def _rotate(options: argparse.Namespace) -> int:
             f"the pipeline {options.pipeline!r} cannot make one head from several photos: "
             "take --pipeline head, or leave out --same-person"
         )
-    _make_folder(options.output)
+    make_folder(options.output)
     total = len(subjects) * len(views)
     failures = 0
     with tqdm(total=total, unit="view", disable=True if total < _QUIET_BELOW else None) as bar:
@@ -171,7 +172,7 @@ def _rotate_subject(
         faces = [rotator.fit_person(images)]
     else:
         faces = rotator.fit(images[0])
-    _make_folder(subject.folder)
+    make_folder(subject.folder)
     tiles: list[list[Tile]] = []
     bar.total = (bar.total or 0) + (len(faces) - 1) * len(views)
     for index, face in enumerate(faces):
@@ -195,13 +196,6 @@ def _rotate_subject(
 
 def _pixels(rotated: RotatedFace) -> NDArray[np.uint8]:
     return rotated.image if rotated.alpha is None else np.dstack([rotated.image, rotated.alpha])
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise facerot.ImageError(f"cannot make the folder {folder}: {error}") from error
 
 
 def _check_names(subjects: Sequence[_Subject]) -> None:

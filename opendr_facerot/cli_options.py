@@ -1,9 +1,11 @@
-"""Options that several subcommands of ``facerot`` share: views, and settings of the pipeline."""
+"""Options that several subcommands share: views, settings of the pipeline, reports."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from opendr_facerot.errors import SettingsError
@@ -77,6 +79,45 @@ def load_rotator(options: argparse.Namespace) -> FaceRotator:
         max_faces=options.max_faces,
         fov=None if options.fov_deg is None else math.radians(options.fov_deg),
     )
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that measures: the files that it writes its report to."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report as a page")
+
+
+def command_line(
+    command: str,
+    paths: Sequence[Path],
+    options: argparse.Namespace,
+    defaults: Mapping[str, object],
+) -> str:
+    """The command line that gives these options, for reports.
+
+    Absolute paths stand in it by their names alone: the rest says nothing elsewhere.
+
+    Args:
+        command: Name of the subcommand.
+        paths: Its positional arguments.
+        options: All its options.
+        defaults: Of those that are to be shown if they have another value.
+    """
+    words = ["facerot", command, *map(_word, paths)]
+    for name, default in defaults.items():
+        value = getattr(options, name)
+        if value == default:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words += map(_word, value if isinstance(value, list) else [value])
+    return shlex.join(words)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, Path) and value.is_absolute():
+        return value.name
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _angle_deg(text: str) -> float | None:

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendr_facerot import opendr_files as files
+from opendr_facerot import opendr_files
 from opendr_facerot.errors import AngleError, FacerotError, ImageError, SettingsError
+from opendr_facerot.files import make_folder, write_atomically
 from opendr_facerot.generate.aligned_crop import aligned_crop, five_landmarks
 from opendr_facerot.imaging import read_image, write_image
 from opendr_facerot.rotator import FittedFace
@@ -120,7 +121,7 @@ class Options:
         given = {
             name: value
             for name, value in vars(args).items()
-            if value is not None and name not in ("run", "given")
+            if value is not None and name != "run"
         }
         for name in [name for name in _NO_EFFECT if name in given]:
             del given[name]
@@ -287,7 +288,7 @@ class _Generation:
         self._view_lines: list[str] = []
         self._photo_lines: list[str] = []
         for kind in ("orig", "aligned"):
-            files.make_folder(self._folder / f"Images_{kind}")
+            make_folder(self._folder / f"Images_{kind}")
 
     def rotate(self, name: str, photo: Path) -> None:
         """Write the views of one photo, ``name`` in front of their files' names."""
@@ -308,10 +309,10 @@ class _Generation:
 
     def write_lists(self) -> None:
         """Write the lists of landmarks."""
-        files.write_atomically(self._folder / "example010_rotate_lmk.txt", _lines(self._view_lines))
+        write_atomically(self._folder / "example010_rotate_lmk.txt", _lines(self._view_lines))
         if "dump_lmk" in self._options.dumps:
             folder = self._options.work_folder / "example"
-            files.write_atomically(folder / "realign_lmk", _lines(self._photo_lines))
+            write_atomically(folder / "realign_lmk", _lines(self._photo_lines))
 
     def _chosen(self, faces: list[FittedFace]) -> list[FittedFace]:
         if self._options.faces == "all":
@@ -325,8 +326,8 @@ class _Generation:
         options = self._options
         if "dump_lmk" in options.dumps:
             label = len(self._photo_lines)
-            self._photo_lines.append(files.landmarks_line(photo, label, face.landmarks5))
-        files.write_dumps(
+            self._photo_lines.append(opendr_files.landmarks_line(photo, label, face.landmarks5))
+        opendr_files.write_dumps(
             options.dumps, options.work_folder, stem, image, face, self._rotator.model
         )
 
@@ -335,7 +336,7 @@ class _Generation:
         path = self._folder / "Images_orig" / name
         write_image(path, view.image)
         write_image(self._folder / "Images_aligned" / name, aligned_crop(view.image, landmarks5))
-        self._view_lines.append(files.landmarks_line(str(path), 1, landmarks5))
+        self._view_lines.append(opendr_files.landmarks_line(str(path), 1, landmarks5))
         self.report.pictures.append(path)
 
 

@@ -7,7 +7,6 @@ is not indented, an OBJ file has x before y, vertices outside the photo stay the
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.errors import ImageError
+from opendr_facerot.files import make_folder, write_atomically
 from opendr_facerot.imaging import write_image
 from opendr_facerot.reconstruct.bfm import MorphableModel
 from opendr_facerot.render.mesh_texture import nearest_colours
@@ -25,23 +24,6 @@ if TYPE_CHECKING:  # it imports torch
     from opendr_facerot.pipelines.rotate_and_render import Reconstruction
 
 _NEAREST, _FARTHEST = 1.0, 2.0  # depths that a mesh is drawn between
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is never seen half written; its folder is made.
-
-    Raises:
-        ImageError: It cannot be written.
-    """
-    make_folder(path.parent)
-    partial = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise ImageError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_dumps(
@@ -96,14 +78,6 @@ def write_dumps(
         make_folder((folder / name).parent)
         height, width = image.shape[:2]
         write_image(folder / name, draw_in_photo(vertices, triangles, colour(), (height, width)))
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder unless it is there; raise ImageError if that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
 def landmarks_line(name: str, label: int, landmarks5: NDArray[np.floating]) -> str:

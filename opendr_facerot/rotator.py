@@ -25,6 +25,7 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 MIN_SIZE, MAX_SIZE = 64, 1024
+MIN_FOV, MAX_FOV = math.radians(5), math.radians(150)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class RotatorSettings:
             raise SettingsError(f"min_face_size is {self.min_face_size}: give at least 1 pixel")
         if not 0.0 <= self.min_score <= 1.0:
             raise SettingsError(f"min_score is {self.min_score}: give a number in [0, 1]")
-        if self.fov is not None and not math.radians(5) <= self.fov <= math.radians(150):
+        if self.fov is not None and not MIN_FOV <= self.fov <= MAX_FOV:
             raise SettingsError(f"fov is {self.fov:.3f} rad: give 0.09 to 2.6 rad (5° to 150°)")
         if self.precision not in PRECISIONS:
             raise SettingsError(

@@ -153,7 +153,7 @@ def test_a_frame_without_a_face_says_so_and_the_name_is_kept(
     assert isinstance(rotator, TrackingRotator)
     tracker = rotator.track()
     assert [f.face_id for f in tracker.fit(astronaut, 0.0)] == ["track0"]
-    with pytest.raises(NoFaceError, match="no face found in the 512x512 frame"):
+    with pytest.raises(NoFaceError, match="no face found in the 512x512 image"):
         tracker.fit(np.full_like(astronaut, 90), 0.1)
     assert [f.face_id for f in tracker.fit(astronaut, 0.2)] == ["track0"]
     tracker.close()

@@ -13,6 +13,7 @@ from opendr_facerot.benchmark.measurement import Measurement
 from opendr_facerot.benchmark.report import Report, about_this_run
 from opendr_facerot.benchmark.startup import startup
 from opendr_facerot.benchmark.worker import run_scenario
+from opendr_facerot.cli_options import add_report_arguments, command_line
 from opendr_facerot.errors import SettingsError
 from opendr_facerot.imaging import read_image
 from opendr_facerot.threads import thread_count
@@ -20,6 +21,7 @@ from opendr_facerot.threads import thread_count
 _STARTUP = "startup"
 _WITHOUT_TORCH = ("head", "rasterizer", _STARTUP)
 _PARTS = (*_WITHOUT_TORCH, "generator", "rotate_and_render")
+_QUOTED = ("only", "threads", "quick", "json", "markdown")
 _RUNS, _SLOW_RUNS = 20, 5
 _QUICK_RUNS, _QUICK_SLOW_RUNS = 3, 2
 
@@ -30,7 +32,6 @@ def add_bench_parser(parser: argparse.ArgumentParser) -> None:
         "Measure speed and memory on a photo of a face. Each figure is also a ratio to a baseline "
         "measured beside it; only ratios are compared."
     )
-    parser.set_defaults(run=_bench)
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="photo of a face")
     parser.add_argument(
         "--only", nargs="+", choices=_PARTS, metavar="PART",
@@ -45,8 +46,7 @@ def add_bench_parser(parser: argparse.ArgumentParser) -> None:
         help=f"{_QUICK_RUNS} runs of each figure instead of {_RUNS}, of slow ones "
         f"{_QUICK_SLOW_RUNS} instead of {_SLOW_RUNS}",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write it as a page")
+    add_report_arguments(parser)
     parser.add_argument(
         "--compare", type=Path, metavar="FILE",
         help="an earlier report; exit with 1 if a ratio has become worse",
@@ -55,6 +55,8 @@ def add_bench_parser(parser: argparse.ArgumentParser) -> None:
         "--tolerance", type=float, default=0.25, metavar="SHARE",
         help="by which a ratio may grow over the earlier one (default: 0.25)",
     )  # fmt: skip
+    defaults = {name: parser.get_default(name) for name in _QUOTED}
+    parser.set_defaults(run=_bench, defaults=defaults)
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -68,7 +70,7 @@ def _bench(options: argparse.Namespace) -> int:
     for one in _measurements(options):
         measurements.append(one)
         sys.stderr.write(f"{one.name}, {one.threads} threads\n")
-    report = Report(about_this_run(["facerot", *options.given]), measurements)
+    report = Report(about_this_run(_command(options)), measurements)
     sys.stdout.write(f"{report.table()}\n")
     if options.json:
         report.write(options.json)
@@ -80,6 +82,10 @@ def _bench(options: argparse.Namespace) -> int:
     for line in worse:
         sys.stdout.write(f"worse: {line}\n")
     return 1 if worse else 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    return command_line("bench", [options.photo], options, options.defaults)
 
 
 def _measurements(options: argparse.Namespace) -> Iterator[Measurement]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from typing import Any
 
 from opendr_facerot.benchmark.measurement import MEBIBYTES, Measurement
 from opendr_facerot.errors import SettingsError
+from opendr_facerot.files import write_atomically
 
 _FORMAT = 1
 _PACKAGES = ("opendr_facerot", "numpy", "numba", "scipy", "onnxruntime", "torch")
@@ -57,11 +57,11 @@ class Report:
         """Write as JSON."""
         rows = [asdict(one) for one in self.measurements]
         content = {"format": _FORMAT, "about": dict(self.about), "measurements": rows}
-        _write_text(path, json.dumps(content, indent=1) + "\n")
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
     def write_markdown(self, path: Path) -> None:
         """Write as a page for people."""
-        _write_text(path, self.markdown())
+        write_atomically(path, self.markdown().encode())
 
     def table(self) -> str:
         """Columns of text."""
@@ -91,11 +91,11 @@ class Report:
         )
 
 
-def about_this_run(command: Sequence[str]) -> dict[str, str]:
+def about_this_run(command: str) -> dict[str, str]:
     """Machine, versions and command, for :attr:`Report.about`."""
     versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
     return {
-        "command": " ".join(command),
+        "command": command,
         "processor": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(versions),
@@ -128,15 +128,3 @@ def _processor() -> str:
         return platform.machine()
     names: list[Any] = [line.partition(":")[2] for line in lines if line.startswith("model name")]
     return str(names[0]).strip() if names else platform.machine()
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.resolve().parent, prefix=f".{path.name}-", delete=False
-        ) as file:
-            file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error}") from error

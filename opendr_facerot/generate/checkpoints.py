@@ -103,11 +103,10 @@ def load_weights(
             different values, or a value is not a finite real number.
     """
     state = network.state_dict(keep_vars=True)
-    first_name: dict[int, str] = {}
-    names = {name: first_name.setdefault(id(own), name) for name, own in state.items()}
+    names = _first_names(state)
     found, unexpected = _collect(_plain(tensors, origin), names, origin)
     mismatch = Mismatch(
-        missing=[name for name in first_name.values() if name not in found],
+        missing=[name for name in dict.fromkeys(names.values()) if name not in found],
         unexpected=unexpected,
         shapes={
             name: (tuple(tensor.shape), tuple(state[name].shape))
@@ -132,6 +131,12 @@ def load_weights(
     }
     network.load_state_dict(new_state, strict=True, assign=on_meta)
     return mismatch
+
+
+def unaliased_state(network: nn.Module) -> dict[str, Tensor]:
+    """A network's ``state_dict`` without the second names of its tensors, which are not copied."""
+    state = network.state_dict(keep_vars=True)
+    return {name: state[name].detach() for name in _first_names(state).values()}
 
 
 def generator_options(
@@ -191,6 +196,12 @@ def _plain(tensors: Mapping[str, Tensor], origin: str) -> Mapping[str, Tensor]:
     if tensors and all(name.startswith(_PREFIX) for name in tensors):
         return {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """The first name of each name's tensor."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
 
 
 def _collect(

@@ -19,6 +19,7 @@ from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
+from opendr_facerot.pipelines.no_face import no_face_text
 from opendr_facerot.pipelines.person import PersonPhoto, PersonState, reconstruct_person
 from opendr_facerot.pipelines.photo_layers import PhotoLayers, separate_layers
 from opendr_facerot.pipelines.stopwatch import Stopwatch
@@ -108,7 +109,7 @@ class HeadRotator:
                 if one is not None:
                     fitted.append(one)
         if not fitted:
-            raise NoFaceError(self._without_a_face(image))
+            raise NoFaceError(no_face_text(image, settings))
         return fitted
 
     def fit_person(self, images: Sequence[NDArray[np.uint8]]) -> FittedFace:
@@ -125,7 +126,7 @@ class HeadRotator:
                 check_image(image, name)
                 found = self._largest_face(image, clock)
                 if found is None:
-                    raise NoFaceError(f"{name}: {self._without_a_face(image)}", index)
+                    raise NoFaceError(f"{name}: {no_face_text(image, self.settings)}", index)
                 face, landmarks = found
                 camera = self._camera(image.shape[1], image.shape[0])
                 layers = separate_layers(image, landmarks, camera, self._matting, clock)
@@ -251,15 +252,6 @@ class HeadRotator:
 
     def _camera(self, width: int, height: int) -> Intrinsics:
         return Intrinsics.from_fov(width, height, self.settings.fov or _PORTRAIT_FOV)
-
-    def _without_a_face(self, image: NDArray[np.uint8]) -> str:
-        height, width = image.shape[:2]
-        return (
-            f"no face found in the {width}x{height} image at a score of at least "
-            f"{self.settings.min_score:g} and a size of at least {self.settings.min_face_size} "
-            "pixels: lower min_score or min_face_size, or use a photo that shows a face from the "
-            "front"
-        )
 
     def _largest_face(
         self, image: NDArray[np.uint8], clock: Stopwatch

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from opendr_facerot.detect.attention_mesh import AttentionMesh
+from opendr_facerot.detect.attention_mesh import MESH_CONFIDENCE, AttentionMesh
 from opendr_facerot.detect.mesh_topology import LANDMARKS_68
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError, SettingsError
@@ -37,12 +37,14 @@ from opendr_facerot.generate.label_mask import mask_lines, needs_mask
 from opendr_facerot.generate.landmark_labels import label_from_heat_maps, line_heat_maps
 from opendr_facerot.generate.precision import network_dtype
 from opendr_facerot.imaging import check_image
+from opendr_facerot.pipelines.no_face import no_face_text
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.bfm import MorphableModel
 from opendr_facerot.reconstruct.face_parameters import FaceParameters
 from opendr_facerot.reconstruct.mobilenet_v1 import MobileNetV1
 from opendr_facerot.reconstruct.pose_rules import PoseRule, view_angles
 from opendr_facerot.reconstruct.posed_mesh import photo_vertices, turned_vertices
+from opendr_facerot.reconstruct.quality import EXTREME_POSE, LOW_RESOLUTION
 from opendr_facerot.reconstruct.roi import roi_from_box, roi_from_landmarks
 from opendr_facerot.reconstruct.tddfa import Tddfa
 from opendr_facerot.render.erosion import Erosion
@@ -63,9 +65,6 @@ from opendr_facerot.weights.installed import installed_weights
 NATIVE_SIZE = 256
 """Side of the pictures that the generator makes, pixels."""
 
-_MESH_CONFIDENCE = 0.5  # below it the landmark net says that there is no face
-_LOW_RESOLUTION = 60.0  # pixels of face height in the photo
-_EXTREME_POSE = math.radians(40.0)
 _MAX_SEED = 2**32 - 1
 _Value = TypeVar("_Value", np.uint8, np.float32)
 
@@ -245,16 +244,11 @@ class RotateAndRenderRotator:
                 if settings.max_faces and len(faces) == settings.max_faces:
                     break
                 mesh = self._mesh.landmarks(image, face)
-                if mesh.confidence >= _MESH_CONFIDENCE:
+                if mesh.confidence >= MESH_CONFIDENCE:
                     faces.append(face)
                     landmarks.append(mesh.points[LANDMARKS_68, :2].astype(np.float64))
         if not faces:
-            height, width = image.shape[:2]
-            raise NoFaceError(
-                f"no face found in the {width}x{height} image at a score of at least "
-                f"{settings.min_score:g} and a size of at least {settings.min_face_size} pixels: "
-                "lower min_score or min_face_size, or use a photo that shows a face from the front"
-            )
+            raise NoFaceError(no_face_text(image, settings))
         rois = (
             [roi_from_box(face.box) for face in faces]
             if settings.roi == "detection"
@@ -479,9 +473,9 @@ def _flags(
     image: NDArray[np.uint8], landmarks68: NDArray[np.float64], yaw: float, pitch: float
 ) -> tuple[str, ...]:
     flags = []
-    if np.ptp(landmarks68, axis=0).max() < _LOW_RESOLUTION:
+    if np.ptp(landmarks68, axis=0).max() < LOW_RESOLUTION:
         flags.append("low_resolution")
-    if max(abs(yaw), abs(pitch)) > _EXTREME_POSE:
+    if max(abs(yaw), abs(pitch)) > EXTREME_POSE:
         flags.append("extreme_source_pose")
     if not _inside(landmarks68, image).all():
         flags.append("cut_by_frame")

@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
 
-_LOW_RESOLUTION = 60.0  # pixels of face height in the photo
-_TURNED, _EXTREME = math.radians(20.0), math.radians(40.0)
+LOW_RESOLUTION = 60.0
+"""Pixels of face height in the photo below which a face is flagged ``low_resolution``."""
+EXTREME_POSE = math.radians(40.0)
+"""Yaw or pitch in the photo above which a face is flagged ``extreme_source_pose``."""
+
+_TURNED = math.radians(20.0)
 _SOFT_OUTLINE = 0.2  # area of the matte that is neither person nor background, over the person's
 _FACE_OFF_PERSON = 0.05  # share of the face that the matte takes for background
 _CROWD = 0.2  # square face heights of person where only somebody else can be
@@ -51,9 +55,9 @@ def quality_flags(
     hair = (appearance.hair > 0.6) & near & (height > 0.55) & (lateral < 0.75)
     column, row = np.clip(np.round(work.landmarks[:, :2]), 0, len(matte) - 1).astype(int).T
     found = {
-        "low_resolution": work.face_height / work.scale < _LOW_RESOLUTION,
-        "turned_source_pose": _TURNED < turned <= _EXTREME,
-        "extreme_source_pose": turned > _EXTREME,
+        "low_resolution": work.face_height / work.scale < LOW_RESOLUTION,
+        "turned_source_pose": _TURNED < turned <= EXTREME_POSE,
+        "extreme_source_pose": turned > EXTREME_POSE,
         "cut_by_frame": (work.inside[row, column] < 0.5).any(),
         # A head that is turned away has its own back there.
         "crowded": turned < _TURNED and beside.sum() > _CROWD * work.face_height**2,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from opendr_facerot.errors import ImageError
 from opendr_facerot.imaging import check_size, decode_image
+from opendr_facerot.rotator import MAX_FOV, MIN_FOV
 
 if TYPE_CHECKING:  # messages of bags are read where there is no ROS
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -24,8 +25,6 @@ if TYPE_CHECKING:  # messages of bags are read where there is no ROS
 
 ImageMessage: TypeAlias = "Image | CompressedImage"
 """Of any client library whose messages have these fields."""
-
-_MIN_FOV, _MAX_FOV = math.radians(5), math.radians(150)  # what RotatorSettings takes
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def vertical_fov(info: CameraInfo) -> float | None:
     if not focal_length > 0:  # also true of NaN
         return None
     fov = 2.0 * math.atan(info.height / (2.0 * focal_length))
-    return fov if _MIN_FOV <= fov <= _MAX_FOV else None
+    return fov if MIN_FOV <= fov <= MAX_FOV else None
 
 
 def _image_from_raw(message: Image) -> NDArray[np.uint8]:

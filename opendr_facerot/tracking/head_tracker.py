@@ -13,6 +13,7 @@ from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.errors import NoFaceError
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.imaging import check_image
+from opendr_facerot.pipelines.no_face import no_face_text
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.rotator import Face, FittedFace, RotatorSettings
@@ -73,11 +74,7 @@ class HeadTracker:
         known = {track.face_id for track in self._finder.tracks}
         self._heads = {name: head for name, head in self._heads.items() if name in known}
         if not faces:
-            raise NoFaceError(
-                f"no face found in the {width}x{height} frame at a score of at least "
-                f"{settings.min_score:g} and a size of at least {settings.min_face_size} pixels: "
-                "lower min_score or min_face_size, or show a face from the front"
-            )
+            raise NoFaceError(no_face_text(image, settings))
         fitted = []
         with single_threaded_blas():
             for track, face in faces:

@@ -92,10 +92,10 @@ def _whitening(found: Found) -> InstalledComponent:
 
 
 def _generator(found: Found) -> InstalledComponent:
-    from opendr_facerot.weights.generator_state import checked_generator_state
+    from opendr_facerot.generate.checkpoints import load_generator, unaliased_state
 
     with _blamed_on(found):
-        state = checked_generator_state(found.piece.arrays)
+        state = unaliased_state(load_generator(found.piece.arrays))
     return _component(Component.GENERATOR, state, [found])
 
 

@@ -81,8 +81,8 @@ def installed_weights(root: str | os.PathLike[str] | None = None) -> RotateAndRe
         WeightsError: A file is missing, damaged or holds something else than it should, or files
             of different origins do not go together; the message names the file and the remedy.
     """
+    from opendr_facerot.generate.checkpoints import load_generator, unaliased_state
     from opendr_facerot.reconstruct.mobilenet_v1 import check_state_dict
-    from opendr_facerot.weights.generator_state import checked_generator_state
 
     folder = weights_root(root)
     if folder.is_file():
@@ -107,7 +107,7 @@ def installed_weights(root: str | os.PathLike[str] | None = None) -> RotateAndRe
             raise ValueError(f"it holds no triangles (entries: {sorted(found[part].tensors)})")
         model = replace(model, faces=found[part].tensors["faces"])
     with _blamed_on(folder, Component.GENERATOR) as part:
-        generator = checked_generator_state(found[part].tensors)
+        generator = unaliased_state(load_generator(found[part].tensors))
     return RotateAndRenderWeights(
         network=dict(found[Component.NETWORK].tensors),
         whitening=whitening,

@@ -19,12 +19,12 @@ from torch import nn
 from opendr_facerot.assets import asset_path
 from opendr_facerot.detect.mesh_topology import LANDMARKS_68
 from opendr_facerot.errors import WeightsError
+from opendr_facerot.generate.checkpoints import unaliased_state
 from opendr_facerot.generate.rotate_spade import GeneratorOptions, RotateSpadeGenerator
 from opendr_facerot.reconstruct.bfm import SHAPE_MODES, MorphableModel, alignment_vertices_of
 from opendr_facerot.reconstruct.face_parameters import CROP_SIZE, PARAMETER_COUNT, Whitening
 from opendr_facerot.reconstruct.mobilenet_v1 import MobileNetV1
 from opendr_facerot.weights.contents import Layout
-from opendr_facerot.weights.generator_state import unaliased_state
 from opendr_facerot.weights.installed import weights_status
 from opendr_facerot.weights.manifest import Component
 from opendr_facerot.weights.store import InstalledComponent, weights_root, write_components

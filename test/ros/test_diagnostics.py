@@ -10,22 +10,10 @@ from dataclasses import replace
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
+from states import ACTIVE
 
 from opendr_facerot.ros.diagnostics import Diagnostics, NodeState
 from opendr_facerot.ros.statistics import Count, Statistics, Timing
-
-STATE = NodeState(
-    name="/ns/facerot",
-    lifecycle="active",
-    enabled=True,
-    wanted=True,
-    pipeline="head",
-    device="cpu",
-    problem="",
-    frame_seconds=0.0,
-    age_warn=0.5,
-    age_error=2.0,
-)
 
 
 class Reporter:
@@ -33,13 +21,13 @@ class Reporter:
         self.statistics = Statistics()
         self._diagnostics = Diagnostics(self.statistics.snapshot())
 
-    def report(self, state: NodeState = STATE) -> DiagnosticStatus:
+    def report(self, state: NodeState = ACTIVE) -> DiagnosticStatus:
         array = self._diagnostics.report(Time(sec=5), state, self.statistics.snapshot())
         assert array.header.stamp.sec == 5
         (status,) = array.status
         return status
 
-    def judgement(self, state: NodeState = STATE) -> tuple[bytes, str]:
+    def judgement(self, state: NodeState = ACTIVE) -> tuple[bytes, str]:
         status = self.report(state)
         return status.level, status.message
 
@@ -52,10 +40,10 @@ def reporter() -> Reporter:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (STATE, "active"),
-        (replace(STATE, wanted=False), "active, no subscribers"),
-        (replace(STATE, enabled=False), "disabled"),
-        (replace(STATE, lifecycle="inactive"), "inactive"),
+        (ACTIVE, "active"),
+        (replace(ACTIVE, wanted=False), "active, no subscribers"),
+        (replace(ACTIVE, enabled=False), "disabled"),
+        (replace(ACTIVE, lifecycle="inactive"), "inactive"),
     ],
 )
 def test_a_healthy_node_says_what_it_does(
@@ -65,7 +53,7 @@ def test_a_healthy_node_says_what_it_does(
 
 
 def test_a_failed_transition_is_an_error_until_it_succeeds(reporter: Reporter) -> None:
-    broken = replace(STATE, problem="cannot activate: no weights")
+    broken = replace(ACTIVE, problem="cannot activate: no weights")
     for _ in range(2):
         assert reporter.judgement(broken) == (DiagnosticStatus.ERROR, "cannot activate: no weights")
     assert reporter.judgement() == (DiagnosticStatus.OK, "active")
@@ -109,7 +97,7 @@ def test_age_of_the_output(reporter: Reporter, age: float, level: bytes) -> None
     [(0.4, DiagnosticStatus.OK), (0.6, DiagnosticStatus.WARN), (2.1, DiagnosticStatus.ERROR)],
 )
 def test_a_frame_that_hangs(reporter: Reporter, seconds: float, level: bytes) -> None:
-    hanging = replace(STATE, frame_seconds=seconds)
+    hanging = replace(ACTIVE, frame_seconds=seconds)
     for _ in range(2):
         assert reporter.report(hanging).level == level
     assert reporter.judgement() == (DiagnosticStatus.OK, "active")

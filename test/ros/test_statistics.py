@@ -16,23 +16,11 @@ from graph import Graph, NodeProcess
 from rclpy.duration import Duration as RclpyDuration
 from rclpy.time import Time as RclpyTime
 from squares import picture
+from states import ACTIVE
 
-from opendr_facerot.ros.diagnostics import NodeState, statistics_response
+from opendr_facerot.ros.diagnostics import statistics_response
 from opendr_facerot.ros.statistics import WINDOW, Count, Statistics, Summary, Timing
 from opendr_facerot_interfaces.srv import GetStatistics
-
-STATE = NodeState(
-    name="/facerot",
-    lifecycle="active",
-    enabled=True,
-    wanted=False,
-    pipeline="head",
-    device="cpu",
-    problem="",
-    frame_seconds=0.0,
-    age_warn=0.5,
-    age_error=2.0,
-)
 
 
 def seconds(duration: Duration) -> float:
@@ -87,7 +75,7 @@ def test_every_counter_has_a_field() -> None:
     for number, kind in enumerate(Count, start=1):
         statistics.count(*[kind] * number)
     statistics.count(*[Count.RECEIVED] * 20)
-    answer = statistics_response(Time(sec=3), STATE, statistics.snapshot())
+    answer = statistics_response(Time(sec=3), ACTIVE, statistics.snapshot())
     expected = {kind: number for number, kind in enumerate(Count, start=1)}
     assert answer.frames_received == expected[Count.RECEIVED] + 20
     assert answer.frames_pending == answer.frames_received - ended(answer) == 7
@@ -114,7 +102,7 @@ def test_durations_and_texts_of_the_answer() -> None:
         statistics.measure(Timing.AGE, value)
     statistics.record_stages({"detect": 0.0125, "fit": 2.0})
     statistics.record_error(ValueError("odd"))
-    answer = statistics_response(Time(sec=3), STATE, statistics.snapshot())
+    answer = statistics_response(Time(sec=3), ACTIVE, statistics.snapshot())
     assert answer.stamp == Time(sec=3)
     assert 0.0 <= seconds(answer.uptime) < 10.0
     assert (answer.lifecycle_state, answer.enabled, answer.output_wanted) == ("active", True, False)
