@@ -24,6 +24,7 @@ _ROUNDS = 30
 _OFFSET_PRIOR = 1e-3  # per unit; holds near zero what no view determines
 _PIVOT_PRIOR = 1.0  # per pixel; the pivot matters only to views that roll, which outweigh this
 _FINEST = 0.5
+_SEARCHES = 5
 _ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-6)
 
 
@@ -115,22 +116,31 @@ def register(
         start: From pixels of the picture to those of the photo, right to a few pixels.
 
     Returns:
-        From pixels of the picture to those of the photo; ``start`` where nothing correlates.
+        From pixels of the picture to those of the photo; ``start`` where nothing correlates
+        better.
     """
-    # Both at the photo's scale: the correlation is then one of the same details.
-    size = photo.shape[1::-1]
-    laid = warp(picture, start, (size[0], size[1]))
-    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (photo, laid))
-    try:
-        _, found = cv2.findTransformECC(
-            one, other, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _ECC_STOP,
-            mask.astype(np.uint8), 1,
-        )  # fmt: skip
-    except cv2.error:
-        return start
+    mask_bytes = mask.astype(np.uint8)
+    size = (photo.shape[1], photo.shape[0])
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     corners = np.argwhere(mask)[:, ::-1].astype(np.float64)
-    back = fit_similarity(corners @ found[:, :2].T + found[:, 2], corners)
-    return chain(start, back)
+    best, least, candidate = start, math.inf, start
+    # One search ends a few tenths of a pixel off, to one side or the other.
+    for _ in range(_SEARCHES):
+        # Both at the photo's scale: the correlation is then one of the same details.
+        laid = warp(picture, candidate, size)
+        error = float(cv2.norm(laid, photo, cv2.NORM_L2, mask_bytes))
+        if error < least:
+            best, least = candidate, error
+        try:
+            _, found = cv2.findTransformECC(
+                grey, cv2.cvtColor(laid, cv2.COLOR_RGB2GRAY), np.eye(2, 3, dtype=np.float32),
+                cv2.MOTION_AFFINE, _ECC_STOP, mask_bytes, 1,
+            )  # fmt: skip
+        except cv2.error:
+            break
+        back = fit_similarity(corners @ found[:, :2].T + found[:, 2], corners)
+        candidate = chain(candidate, back)
+    return best
 
 
 def chain(first: SimilarityTransform, second: SimilarityTransform) -> SimilarityTransform:
