@@ -143,7 +143,8 @@ class FittedFace:
         pitch: Head pitch in the photo, radians.
         roll: Head roll in the photo, radians.
         flags: Quality warnings, e.g. ``"low_resolution"``, ``"extreme_source_pose"``.
-        timings: Seconds spent in each stage of the fit.
+        timings: Seconds spent in each stage of the fit. Stages overlap where a pipeline works in
+            several threads: their sum can be more than the fit took.
         state: The pipeline's own data; opaque to everything else.
         face_id: Name under which a :class:`FaceTracker` follows the face; None of a photo's.
         photo_index: Which of several photos of one person the detection, the angles and what lies

@@ -61,7 +61,18 @@ def completed(
     work, matte, model = work_image(image), silhouette_of(head), HeadModel.load()
     foreground = extend_foreground(work, interior_of(matte, work.face_height))
     scalp = model.fine.zones.scalp
-    return complete(model, head, work, work, matte, foreground, matte > 0.5, look or bald(), scalp)
+    return complete(
+        model,
+        head,
+        work,
+        work,
+        matte,
+        foreground,
+        look or bald(),
+        scalp,
+        texture=foreground.astype(np.uint8),
+        detail_level=np.zeros(3, np.float32),
+    )
 
 
 def test_the_march_measures_the_distance_to_the_contour() -> None:

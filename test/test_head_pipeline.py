@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import opendr_facerot as facerot
 from opendr_facerot.evaluation.pose import FaceObserver
 from opendr_facerot.evaluation.runner import Evaluation
 from opendr_facerot.pipelines.head import HeadRotator
+from opendr_facerot.pipelines.second_thread import SecondThread
 from opendr_facerot.views import View, view_grid
 
 PHOTO = Path(__file__).parent / "data" / "astronaut.png"
@@ -209,6 +211,21 @@ def test_the_same_photo_gives_the_same_picture(
     again = rotator.render(rotator.fit(astronaut)[0], view_grid(yaw=YAWS_DEG, degrees=True))
     for first, second in zip(views, again, strict=True):
         np.testing.assert_array_equal(first.image, second.image)
+
+
+def test_one_thread_reconstructs_the_same_bits_as_two(
+    rotator: HeadRotator, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+    for threads in (1, 2):
+        monkeypatch.setattr(rotator, "_second", SecondThread(threads))
+        states.append(rotator.fit(astronaut)[0].state)
+    one, two = states
+    np.testing.assert_array_equal(one.vertices, two.vertices)
+    for part in ("appearance", "scenery.plate"):
+        first, second = (vars(attrgetter(part)(state)) for state in states)
+        for name, values in first.items():
+            np.testing.assert_array_equal(values, second[name], err_msg=f"{part}.{name}")
 
 
 def test_no_face_is_an_error_that_says_what_to_do(rotator: HeadRotator) -> None:

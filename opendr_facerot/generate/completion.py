@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import LEFT_EYE_CONTOUR, LIPS_INNER, RIGHT_EYE_CONTOUR
 from opendr_facerot.filters import blur, disc, pull_push, sample_bilinear, smoothstep
-from opendr_facerot.generate.detail import chart_positions, measure_detail
+from opendr_facerot.generate.detail import chart_positions
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, HeadSurface, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
@@ -136,9 +136,11 @@ def complete(
     work: WorkImage,
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
-    interior: NDArray[np.bool_],
     appearance: Appearance,
     hair_zone: NDArray[np.bool_],
+    *,
+    texture: NDArray[np.uint8],
+    detail_level: NDArray[np.float32],
 ) -> VertexAppearance:
     """Decide for every vertex what it looks like.
 
@@ -149,11 +151,11 @@ def complete(
         work: The same in the resolution of the maps that follow.
         matte: ``(S, S)`` float32 person matte.
         foreground: ``(S, S, 3)`` float32, see :func:`extend_foreground`.
-        interior: ``(S, S)`` bool, see :func:`interior_of`.
         appearance: Skin and hair of the work image.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
+        texture: ``(T, T, 3)`` uint8 RGB, see :func:`sharpen_foreground`.
+        detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
     """
-    texture = sharpen_foreground(photo, foreground, interior)
     seen = observe(model, vertices, work, matte, foreground, appearance, hair_zone)
     seen = replace(seen, xy=photo.intrinsics.project(vertices))
     stand_in = mirrored(model, seen, seen, hair_zone)
@@ -163,7 +165,7 @@ def complete(
         stand_in,
         hair_zone,
         foreground=texture,
-        detail_level=measure_detail(photo, texture, interior, appearance),
+        detail_level=detail_level,
         has_hair=appearance.has_hair,
     )
 

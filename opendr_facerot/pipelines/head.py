@@ -14,14 +14,20 @@ from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
 from opendr_facerot.filters import pull_push, smoothstep
-from opendr_facerot.generate.completion import complete
-from opendr_facerot.generate.detail import detail_chart
+from opendr_facerot.generate.completion import complete, sharpen_foreground
+from opendr_facerot.generate.detail import detail_chart, measure_detail
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
 from opendr_facerot.pipelines.no_face import no_face_text
 from opendr_facerot.pipelines.person import PersonPhoto, PersonState, reconstruct_person
-from opendr_facerot.pipelines.photo_layers import PhotoLayers, separate_layers
+from opendr_facerot.pipelines.photo_layers import (
+    PhotoLayers,
+    separate_hair,
+    separate_layers,
+    separate_person,
+)
+from opendr_facerot.pipelines.second_thread import SecondThread
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import squared_distance
 from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head
@@ -30,6 +36,7 @@ from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.render.compose import (
     Plate,
+    fill_background,
     lay_over,
     make_plate,
     over_colour,
@@ -79,6 +86,7 @@ class HeadRotator:
         self._mesh = AttentionMesh()
         self._matting = PersonMatting()
         self._model = HeadModel.load()
+        self._second = SecondThread()
         surface = self._model.fine
         coverage = smoothstep(*_FADE, surface.zones.neck_weight)
         self._shader = HeadShader(surface.topology, coverage)
@@ -134,7 +142,8 @@ class HeadRotator:
             head = reconstruct_person(self._model, photos, clock)
             main, home = photos[head.primary], head.homes[0]
             with clock("plate"):
-                scenery = self._scenery(head.fit, home.vertices, main.layers)
+                background = fill_background(main.layers.work, main.layers.matte)
+            scenery = self._scenery(head.fit, home.vertices, main.layers, background, clock)
         pivot = head.fit.rotation @ PIVOT + head.fit.translation
         yaw, pitch, roll = head.fit.angles
         disagree = () if head.agree else ("photos_disagree",)
@@ -209,6 +218,7 @@ class HeadRotator:
 
     def close(self) -> None:
         """Free the models."""
+        self._second.close()
         del self._detector, self._mesh, self._matting, self._model
 
     def _compile_kernels(self) -> None:
@@ -292,31 +302,47 @@ class HeadRotator:
         clock: Stopwatch,
     ) -> FittedFace:
         """Reconstruct one face whose landmarks are known."""
-        model = self._model
+        model, beside = self._model, self._second.start
+        person_found = beside(
+            lambda: separate_person(image, landmarks, intrinsics, self._matting, clock)
+        )
         with clock("fit"):
             fit = fit_head(model, landmarks, intrinsics)
             vertices = model.refine(fit.vertices)
-        layers = separate_layers(image, landmarks, intrinsics, self._matting, clock)
-        work, matte, look = layers.work, layers.matte, layers.look
+        person = person_found()
+        work, matte, foreground = person.work, person.matte, person.foreground
+
+        hair_found = beside(lambda: separate_hair(person, clock))
+        with clock("plate"):
+            background = fill_background(work, matte)
+        with clock("completion"):
+            texture = sharpen_foreground(person.photo, foreground, person.interior)
+        look = hair_found()
+
+        detail_found = beside(lambda: measure_detail(person.photo, texture, person.interior, look))
         with clock("silhouette"):
             vertices, hair_zone = hide_covered_ears(
                 model, vertices, fit.rotation, work, matte, look
             )
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
+        detail_level = detail_found()
+
+        layers = PhotoLayers(**vars(person), look=look)
+        scenery_found = beside(lambda: self._scenery(fit, vertices, layers, background, clock))
         with clock("completion"):
             appearance = complete(
                 model,
                 vertices,
-                layers.photo,
+                person.photo,
                 work,
                 matte,
-                layers.foreground,
-                layers.interior,
+                foreground,
                 look,
                 hair_zone,
+                texture=texture,
+                detail_level=detail_level,
             )
-        with clock("plate"):
-            scenery = self._scenery(fit, vertices, layers)
+        scenery = scenery_found()
         pivot = fit.rotation @ PIVOT + fit.translation
         yaw, pitch, roll = fit.angles
         return FittedFace(
@@ -330,17 +356,33 @@ class HeadRotator:
         )
 
     def _scenery(
-        self, fit: HeadFit, vertices: NDArray[np.floating], layers: PhotoLayers
+        self,
+        fit: HeadFit,
+        vertices: NDArray[np.floating],
+        layers: PhotoLayers,
+        background: NDArray[np.float32],
+        clock: Stopwatch,
     ) -> PhotoScenery:
-        """What the photo shows besides the head that has these vertices ``(V, 3)`` in it."""
-        work, faces = layers.work, self._model.fine.topology.faces
-        turning = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
-        fragments = view_fragments(vertices, turning, work.intrinsics, len(work.image))
-        covered = np.asarray(fragments.face_index >= 0)
-        plate = make_plate(work, layers.matte, layers.foreground, layers.look, covered)
-        # A face that is turned away lies beside the head's axis, which all views have in common.
-        axis = work.intrinsics.project((fit.rotation @ _HEAD_AXIS + fit.translation)[None])
-        return PhotoScenery(work, plate, np.array([axis[0, 0], work.centre[1]]))
+        """What the photo shows besides the head that has these vertices ``(V, 3)`` in it.
+
+        Args:
+            fit: The head model in the photo.
+            vertices: ``(V, 3)`` fine vertices, camera space.
+            layers: The photo, taken apart.
+            background: See :func:`fill_background`.
+            clock: Counts the time for the stage ``"plate"``.
+        """
+        with clock("plate"):
+            work, faces = layers.work, self._model.fine.topology.faces
+            turning = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
+            fragments = view_fragments(vertices, turning, work.intrinsics, len(work.image))
+            covered = np.asarray(fragments.face_index >= 0)
+            plate = make_plate(
+                work, layers.matte, layers.foreground, layers.look, background, covered
+            )
+            # A face that is turned away lies beside the head's axis, which all views share.
+            axis = work.intrinsics.project((fit.rotation @ _HEAD_AXIS + fit.translation)[None])
+            return PhotoScenery(work, plate, np.array([axis[0, 0], work.centre[1]]))
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:

@@ -19,8 +19,8 @@ _ANALYSED_HEIGHT = 150.0  # pixels of face height: enough to tell person, hair a
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoLayers:
-    """What the stages of a fit look at.
+class PersonLayers:
+    """Person and background.
 
     Attributes:
         photo: The work image in the resolution in which views show it.
@@ -29,7 +29,6 @@ class PhotoLayers:
         found: ``(S, S)`` float32, the matte as the net found it.
         interior: ``(S, S)`` bool, pixels that surely show the person.
         foreground: ``(S, S, 3)`` float32 RGB, the person's colours continued over the background.
-        look: Skin and hair.
     """
 
     photo: WorkImage
@@ -38,6 +37,16 @@ class PhotoLayers:
     found: NDArray[np.float32]
     interior: NDArray[np.bool_]
     foreground: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoLayers(PersonLayers):
+    """What the stages of a fit look at.
+
+    Attributes:
+        look: Skin and hair.
+    """
+
     look: Appearance
 
 
@@ -48,14 +57,26 @@ def separate_layers(
     matting: PersonMatting,
     clock: Stopwatch,
 ) -> PhotoLayers:
-    """Take a photo apart around the face with these landmarks.
+    """Take a photo apart around the face with these landmarks; see :func:`separate_person`."""
+    person = separate_person(image, landmarks, intrinsics, matting, clock)
+    return PhotoLayers(**vars(person), look=separate_hair(person, clock))
+
+
+def separate_person(
+    image: NDArray[np.uint8],
+    landmarks: NDArray[np.floating],
+    intrinsics: Intrinsics,
+    matting: PersonMatting,
+    clock: Stopwatch,
+) -> PersonLayers:
+    """Tell the person with these landmarks from the background.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB photo.
         landmarks: ``(478, 3)`` attention mesh, photo pixels.
         intrinsics: Camera of the photo.
         matting: Finds people.
-        clock: Counts the time for the stages ``"matte"`` and ``"hair"``.
+        clock: Counts the time for the stage ``"matte"``.
     """
     with clock("matte"):
         photo = cut_work_image(image, landmarks, intrinsics)
@@ -66,6 +87,10 @@ def separate_layers(
         matte = np.maximum(found, face) * work.inside
         interior = interior_of(matte, work.face_height)
         foreground = extend_foreground(work, interior)
+    return PersonLayers(photo, work, matte, found, interior, foreground)
+
+
+def separate_hair(person: PersonLayers, clock: Stopwatch) -> Appearance:
+    """Tell hair from skin; ``clock`` counts the time for the stage ``"hair"``."""
     with clock("hair"):
-        look = find_hair(work, foreground, interior, matte)
-    return PhotoLayers(photo, work, matte, found, interior, foreground, look)
+        return find_hair(person.work, person.foreground, person.interior, person.matte)

@@ -14,6 +14,7 @@ from opendr_facerot.reconstruct.work_image import CHIN, WorkImage
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.kernels import inlined, kernel
 
+_CENTIMETRE = 0.057  # of the height of a face 17.5 cm high
 _CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the chin is clothing
 _NECK_SIDE = (0.2, 0.26)  # face heights from the face's axis where the neck ends
 _SHOULDER_HEIGHT = 0.4  # face heights above the chin that shoulders reach at most
@@ -44,11 +45,33 @@ class Plate:
     photo_offset: NDArray[np.float64]
 
 
+def fill_background(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The work image with the person filled in from what is around, softly.
+
+    Args:
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+
+    Returns:
+        ``(S, S, 3)`` float32 RGB 0..255.
+    """
+    unit = _CENTIMETRE * work.face_height
+    image = work.image.astype(np.float32)
+    person = cv2.dilate((matte > 0.05).astype(np.uint8), disc(0.25 * unit)) > 0
+    known = ((~person) & (work.inside > 0.9)).astype(np.float32)
+    if known.sum() < 200:
+        return np.full_like(image, 128.0)
+    filled = pull_push(image, known)
+    filled = _mixed(filled, blur(filled, 0.5 * unit), blur(1.0 - known, 0.4 * unit))
+    return np.asarray(cv2.copyTo(image, known.astype(np.uint8), filled))
+
+
 def make_plate(
     work: WorkImage,
     matte: NDArray[np.float32],
     foreground: NDArray[np.float32],
     appearance: Appearance,
+    background: NDArray[np.float32],
     head: NDArray[np.bool_],
 ) -> Plate:
     """Remove the head from the work image.
@@ -58,12 +81,12 @@ def make_plate(
         matte: ``(S, S)`` float32 person matte.
         foreground: ``(S, S, 3)`` float32 RGB, the person's colours continued over the background.
         appearance: Skin and hair of the work image.
+        background: ``(S, S, 3)`` float32 RGB, see :func:`fill_background`.
         head: ``(S, S)`` bool, where the fitted head covers the photo.
     """
-    unit = 0.057 * work.face_height  # one centimetre of a face 17.5 cm high
+    unit = _CENTIMETRE * work.face_height
     standing = _continued_below(work, matte)
     height, lateral = work.along_face()
-    background = _background(work, matte, unit)
 
     cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
     cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
@@ -325,18 +348,6 @@ def _add_detail(photo, soft, share, image):  # type: ignore[no-untyped-def]
                     detail = np.float32(photo[row, column, c]) - np.float32(soft[row, column, c])
                     value = np.float32(image[row, column, c]) + opacity * detail
                     image[row, column, c] = _rounded(value)
-
-
-def _background(work: WorkImage, matte: NDArray[np.float32], unit: float) -> NDArray[np.float32]:
-    """The photo with the person filled in from what is around, softly."""
-    image = work.image.astype(np.float32)
-    person = cv2.dilate((matte > 0.05).astype(np.uint8), disc(0.25 * unit)) > 0
-    known = ((~person) & (work.inside > 0.9)).astype(np.float32)
-    if known.sum() < 200:
-        return np.full_like(image, 128.0)
-    filled = pull_push(image, known)
-    filled = _mixed(filled, blur(filled, 0.5 * unit), blur(1.0 - known, 0.4 * unit))
-    return np.asarray(cv2.copyTo(image, known.astype(np.uint8), filled))
 
 
 def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
