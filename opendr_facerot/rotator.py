@@ -235,14 +235,16 @@ class FaceRotator(Protocol):
 class FaceTracker(Protocol):
     """Follows the faces of one stream of frames; see :meth:`TrackingRotator.track`."""
 
-    def fit(self, image: NDArray[np.uint8], stamp: float) -> list[FittedFace]:
+    def fit(
+        self, image: NDArray[np.uint8], stamp: float, skipped: float | None = None
+    ) -> list[FittedFace]:
         """Reconstruct the faces of the next frame; they keep their names while they are in view.
-
-        The result depends on the frames and their stamps alone, not on how fast they come.
 
         Args:
             image: ``(H, W, 3)`` uint8 RGB.
             stamp: When the frame was taken, seconds.
+            skipped: Where frames since the last one were skipped, the stamp of the newest of them:
+                the stream went on, though nobody looked. None if none were.
 
         Returns:
             At least one face, the largest first, for the rotator's ``render``.
@@ -262,8 +264,14 @@ class FaceTracker(Protocol):
 class TrackingRotator(FaceRotator, Protocol):
     """A pipeline that can also follow faces through a stream, faster and steadier than ``fit``."""
 
-    def track(self) -> FaceTracker:
-        """A tracker for one stream. It uses the :attr:`settings` that are in force at each call."""
+    def track(self, *, real_time: bool = False) -> FaceTracker:
+        """A tracker for one stream. It uses the :attr:`settings` that are in force at each call.
+
+        Args:
+            real_time: False if its results are to depend on the frames and their stamps alone, not
+                on how fast they come: work beside the stream is then waited for when it is late.
+                True if no frame is to be held up by it: what is late is used when it is ready.
+        """
         ...
 
 

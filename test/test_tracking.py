@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opendr_facerot import Face
+from opendr_facerot import Face, FittedFace
 from opendr_facerot.detect.attention_mesh import MeshLandmarks
-from opendr_facerot.geometry import rotation_from_euler
+from opendr_facerot.geometry import Intrinsics, rotation_from_euler
 from opendr_facerot.tracking.association import match_boxes, overlap
 from opendr_facerot.tracking.face_finder import DETECTION_PERIOD, FaceFinder
 from opendr_facerot.tracking.one_euro import (
@@ -22,9 +24,11 @@ from opendr_facerot.tracking.one_euro import (
     OneEuroSettings,
     rotation_vector,
 )
+from opendr_facerot.tracking.refresh import FollowedFrame, FullFits
 from opendr_facerot.tracking.tracks import MEMORY
 
 RATE = 30.0
+PATIENCE = 10.0
 
 
 # One-euro filter
@@ -269,6 +273,27 @@ def test_new_faces_are_found_within_half_a_second_without_a_look_at_every_frame(
     assert scene.looks <= 2.0 / DETECTION_PERIOD + 1
 
 
+@pytest.mark.parametrize(
+    ("pause", "skipped", "same"),
+    [(1.5, None, False), (1.5, 0.1, True), (1.5, 1.2, False), (4.9, 0.1, True), (5.1, 0.1, False)],
+)
+def test_faces_keep_their_names_over_frames_that_were_skipped_but_not_over_a_gap_in_the_stream(
+    pause: float, skipped: float | None, same: bool
+) -> None:
+    """``skipped`` is how long before the next frame the newest of those left out was taken."""
+    scene = Scene([still(300, 200, 90)])
+    for _ in scene.play(1.0):
+        before = scene.now
+    (track,) = scene.finder.find(
+        np.zeros((480, 640, 3), np.uint8),
+        before + pause,
+        None if skipped is None else before + pause - skipped,
+        min_score=0.6,
+        min_size=24,
+    )
+    assert track.face_id == ("track0" if same else "track1")
+
+
 def test_a_clock_that_jumps_back_makes_all_faces_new() -> None:
     scene = Scene([still(300, 200, 90)])
     assert set(list(scene.play(1.0, start=100.0))[-1]) == {"track0"}
@@ -282,3 +307,41 @@ def test_stamps_that_stand_still_count_as_a_usual_rate() -> None:
         scene.finder.find(frame, 0.0, min_score=0.6, min_size=24)
     assert scene.finder.time == pytest.approx(1.0)
     assert 2 <= scene.looks <= 4
+
+
+# Full fits beside the stream
+
+
+def frame_at(time: float) -> FollowedFrame:
+    face = Face(np.zeros(4, np.float32), 0.9, np.zeros((5, 2), np.float32))
+    image, landmarks = np.zeros((8, 8, 3), np.uint8), np.zeros((478, 3))
+    return FollowedFrame(image, face, landmarks, Intrinsics(8.0, 3.5, 3.5), time)
+
+
+@pytest.mark.parametrize("real_time", [False, True])
+def test_full_fits_of_several_heads_are_begun_in_frames_that_lie_apart(real_time: bool) -> None:
+    fits = FullFits(lambda *_: Mock(FittedFace), real_time=real_time)
+    begun = []
+    for k in range(61):
+        for head in "ab":  # both are due from the first frame on
+            if (fit := fits.begin(frame_at(k / 20))) is not None:
+                begun.append((k / 20, head))
+                fit.result(PATIENCE)
+    fits.close()
+    assert [time for time, _ in begun] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_in_real_time_no_full_fit_queues_behind_one_that_is_late() -> None:
+    go_on = threading.Event()
+
+    def slow(*_: object) -> FittedFace:
+        assert go_on.wait(PATIENCE)
+        return Mock(FittedFace)
+
+    for real_time in (False, True):
+        go_on.clear()
+        fits = FullFits(slow, real_time=real_time)
+        assert fits.begin(frame_at(0.0)) is not None
+        assert (fits.begin(frame_at(2.0)) is None) is real_time
+        go_on.set()
+        fits.close()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -17,6 +21,8 @@ from opendr_facerot.evaluation.sequences import evaluate_sequence
 from opendr_facerot.evaluation.streams import RATE, StreamFrame, swaying, talking, turning
 from opendr_facerot.pipelines.head import HeadRotator
 from opendr_facerot.rotator import TrackingRotator
+
+PATIENCE = 20.0
 
 
 def follow(rotator: HeadRotator, frames: Sequence[StreamFrame]) -> list[list[FittedFace]]:
@@ -128,6 +134,50 @@ def test_a_stream_gives_the_same_pictures_however_fast_it_comes(
         runs.append(np.array(pictures))
     assert full_fits.call_count == 2 * 2  # that of the first frame, and one beside the stream
     np.testing.assert_array_equal(runs[0], runs[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("real_time", [False, True])
+def test_a_late_full_fit_is_waited_for_except_in_real_time(
+    rotator: HeadRotator,
+    astronaut: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+    real_time: bool,
+) -> None:
+    """The full fits of a stream are told apart by their flags."""
+    full_fit, go_on = rotator._reconstruct, threading.Event()
+    numbers = itertools.count()
+
+    def marked(*arguments: Any) -> FittedFace:
+        number = next(numbers)
+        if number == 1:
+            assert go_on.wait(PATIENCE)
+        return replace(full_fit(*arguments), flags=(f"fit{number}",))
+
+    monkeypatch.setattr(rotator, "_reconstruct", marked)
+    tracker = rotator.track(real_time=real_time)
+
+    def flags(stamp: float) -> tuple[str, ...]:
+        (face,) = tracker.fit(astronaut, stamp)
+        return face.flags
+
+    try:
+        for second in range(6):  # the second full fit is begun in the last of these frames
+            assert flags(float(second)) == ("fit0",)
+        if real_time:
+            assert [flags(6.0), flags(6.5)] == [("fit0",)] * 2
+            go_on.set()
+            deadline = time.monotonic() + PATIENCE
+            while flags(6.6) == ("fit0",):
+                assert time.monotonic() < deadline
+        else:
+            release = threading.Timer(0.3, go_on.set)
+            release.start()
+            assert flags(6.0) == ("fit1",)
+            assert go_on.is_set()
+    finally:
+        go_on.set()
+        tracker.close()
 
 
 def test_the_first_frame_looks_as_the_photo_alone_does(

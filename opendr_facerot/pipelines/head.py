@@ -204,7 +204,7 @@ class HeadRotator:
         vertices = turn_on_neck(look.vertices, share, pivot, turn)
         return self._shader.shade(look.appearance, vertices, frame.camera, frame.size, frame.detail)
 
-    def track(self) -> HeadTracker:
+    def track(self, *, real_time: bool = False) -> HeadTracker:
         """A tracker for one stream; see :meth:`TrackingRotator.track`."""
         finder = FaceFinder(self._detector, self._mesh)
         return HeadTracker(
@@ -214,6 +214,7 @@ class HeadRotator:
             self._reconstruct,
             lambda: self.settings,
             self._camera,
+            real_time=real_time,
         )
 
     def close(self) -> None:

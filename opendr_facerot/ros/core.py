@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from opendr_facerot.errors import ImageError, NoFaceError
 from opendr_facerot.loading import load
 from opendr_facerot.ros.errors import BusyError, NoImageError, NotActiveError
+from opendr_facerot.ros.frames import FittedFrame, Frame
 from opendr_facerot.ros.images import ImageMessage, image_from_message, is_empty
 from opendr_facerot.ros.messages import Request, face_message, requested_views
 from opendr_facerot.ros.parameters import NodeParameters
@@ -39,6 +40,9 @@ FrameListener: TypeAlias = Callable[
 that were in force when it was taken up."""
 
 Rotated: TypeAlias = list[RotatedFaceArray]
+
+_Source: TypeAlias = Callable[[], tuple[Header, Rotation]]
+"""Called when the turn of a request has come: the header of its image, and the work on it."""
 
 
 class SetObserver(Protocol):
@@ -83,13 +87,13 @@ class FaceTurner:
         self._on_error = on_error
         self._gate = threading.Lock()  # nothing enters while what is inside is being dropped
         self._active = False
-        self._latest: ImageMessage | None = None
+        self._latest: Frame | None = None
+        self._begun: Header | None = None  # of the frame begun last
+        self._fitted: FittedFrame | None = None
         self._rotator: FaceRotator | None = None
         self._stream: FrameStream | None = None
         self._loaded: tuple[object, ...] = ()
-        self.worker: Worker[ImageMessage] = Worker(
-            self._frame_steps, QUEUE_SIZE, self._count_frames
-        )
+        self.worker: Worker[Frame] = Worker(self._frame_steps, QUEUE_SIZE, self._count_frames)
         self.use(parameters)
 
     @property
@@ -142,9 +146,11 @@ class FaceTurner:
             if not self._active or not self.enabled:
                 self.statistics.count(Count.UNWANTED)
                 return
-            self._latest = message
+            before = self._latest
+            header = None if before is None else before.message.header
+            frame = self._latest = Frame(message, time.monotonic(), header)
             if wanted:
-                self.worker.offer_frame(message)
+                self.worker.offer_frame(frame)
             else:
                 self.statistics.count(Count.UNWANTED)
 
@@ -158,8 +164,7 @@ class FaceTurner:
             BusyError: Too many requests are waiting.
         """
         with self._gate:
-            message, rotation = self._prepare(request)
-            return self._admit(self.worker.submit, _finished(message.header, rotation))
+            return self._admit(self.worker.submit, _finished(self._prepare(request)))
 
     def submit_set(self, request: Request, observer: SetObserver) -> Future[Rotated]:
         """Queue a set of views; if it is cancelled, its result is what was done until then.
@@ -168,8 +173,7 @@ class FaceTurner:
             FacerotError: As :meth:`submit`.
         """
         with self._gate:
-            message, rotation = self._prepare(request)
-            steps = _observed(message.header, rotation, observer)
+            steps = _observed(self._prepare(request), observer)
             return self._admit(self.worker.submit_set, steps)
 
     def _drop_work(self, reason: str) -> None:
@@ -185,7 +189,7 @@ class FaceTurner:
             self._release()
             settings = {f.name: getattr(wanted, f.name) for f in dataclasses.fields(wanted)}
             self._rotator = load(self.parameters.pipeline, **settings)
-            self._stream = FrameStream(self._rotator)
+            self._stream = FrameStream(self._rotator, real_time=True)
             self._loaded = identity
 
     def _release(self) -> None:
@@ -195,27 +199,44 @@ class FaceTurner:
             rotator.close()
 
     def _forget_faces(self) -> None:
+        self._fitted = None
         if self._stream is not None:
             self._stream.forget()
 
-    def _prepare(self, request: Request) -> tuple[ImageMessage, Rotation]:
+    def _prepare(self, request: Request) -> _Source:
         self.statistics.count(Count.REQUESTS)
         if not self._active or self._rotator is None:
             raise NotActiveError("the node is not active: activate it first")
         if not self.enabled:
             raise NotActiveError("the node is disabled: enable it first")
         views = requested_views(request)
-        message: ImageMessage | None = request.image
-        fov = self.parameters.rotator.fov
-        if is_empty(request.image):
-            message, fov = self._latest, fov or self.camera_fov
-        if message is None:
+        rotator, fov, most = self._rotator, self.parameters.rotator.fov, int(request.max_faces)
+        if not is_empty(request.image):
+            settings = self._settings(rotator, fov, most)
+            return partial(_of_image, request.image, rotator, views, settings)
+        if self._latest is None:
             raise NoImageError(
                 "the request's image is empty and no frame has arrived yet: send an image, or "
                 "publish one on the node's image topic"
             )
-        settings = self._settings(self._rotator, fov, int(request.max_faces))
-        return message, _rotation(message, self._rotator, views, settings)
+        settings = self._settings(rotator, fov or self.camera_fov, most)
+        return partial(self._of_latest, self._latest, rotator, views, settings)
+
+    def _of_latest(
+        self,
+        known: Frame,
+        rotator: FaceRotator,
+        views: Sequence[View],
+        settings: RotatorSettings,
+    ) -> tuple[Header, Rotation]:
+        """The latest frame there is by now; one whose faces are fitted already, if it is recent."""
+        latest, fitted = self._latest or known, self._fitted
+        if fitted is None or not fitted.stands_for(latest, settings):
+            return _of_image(latest.message, rotator, views, settings)
+        faces = fitted.faces[: settings.max_faces or None]
+        started = time.monotonic()
+        rotation = rotate(rotator, fitted.image, views, settings, started, lambda image: faces)
+        return fitted.frame.message.header, rotation
 
     def _admit(
         self, submit: Callable[[Steps[Rotated]], Future[Rotated]], steps: Steps[Rotated]
@@ -238,9 +259,9 @@ class FaceTurner:
             fov=fov,
         )
 
-    def _frame_steps(self, message: ImageMessage) -> Steps[None]:
+    def _frame_steps(self, frame: Frame) -> Steps[None]:
         try:
-            yield from self._turn_frame(message)
+            yield from self._turn_frame(frame)
         except NoFaceError:
             self.statistics.count(Count.PROCESSED, Count.NO_FACE)
         except ImageError as error:
@@ -250,16 +271,22 @@ class FaceTurner:
         except BaseException as error:  # of a pipeline, which may raise anything
             self._record(error, Count.FAILED)
 
-    def _turn_frame(self, message: ImageMessage) -> Steps[None]:
+    def _turn_frame(self, frame: Frame) -> Steps[None]:
         started = time.monotonic()
+        message, begun = frame.message, self._begun
+        skipped = None if frame.predecessor is begun else frame.predecessor
+        self._begun, self._fitted = message.header, None
         parameters, rotator, stream = self.parameters, self._rotator, self._stream
         if rotator is None or stream is None:
             raise NotActiveError("no pipeline is loaded")
         image = image_from_message(message)
         fov = parameters.rotator.fov or self.camera_fov
         settings = self._settings(rotator, fov, parameters.rotator.max_faces)
-        fit = partial(stream.fit, header=message.header, tracking=parameters.tracking)
+        fit = partial(
+            stream.fit, header=message.header, skipped=skipped, tracking=parameters.tracking
+        )
         faces = yield from rotate(rotator, image, parameters.views, settings, started, fit)
+        self._fitted = FittedFrame(frame, image, [face.fitted for face in faces], settings)
         self._on_faces(message.header, image, faces, parameters)
         self.statistics.measure(Timing.LATENCY, time.monotonic() - started)
         self.statistics.record_stages(faces[0].fitted.timings)
@@ -274,26 +301,30 @@ class FaceTurner:
         self._on_error(error)
 
 
-def _rotation(
+def _of_image(
     message: ImageMessage, rotator: FaceRotator, views: Sequence[View], settings: RotatorSettings
-) -> Rotation:
+) -> tuple[Header, Rotation]:
+    """An image by itself."""
     started = time.monotonic()
     image = image_from_message(message)
-    return (yield from rotate(rotator, image, views, settings, started))
+    return message.header, rotate(rotator, image, views, settings, started)
 
 
-def _finished(header: Header, rotation: Rotation) -> Steps[Rotated]:
+def _finished(source: _Source) -> Steps[Rotated]:
+    header, rotation = source()
     faces = yield from rotation
     return [face_message(face, face.views, header) for face in faces]
 
 
-def _observed(header: Header, rotation: Rotation, observer: SetObserver) -> Steps[Rotated]:
+def _observed(source: _Source, observer: SetObserver) -> Steps[Rotated]:
     faces: dict[int, TurnedFace] = {}
-    if not observer.is_cancelled():
-        for progress in rotation:
-            face = faces.setdefault(progress.face.index, progress.face)
-            observer.report(progress, face_message(face, face.views[-1:], header))
-            if observer.is_cancelled():
-                break
-            yield progress
+    if observer.is_cancelled():
+        return []
+    header, rotation = source()
+    for progress in rotation:
+        face = faces.setdefault(progress.face.index, progress.face)
+        observer.report(progress, face_message(face, face.views[-1:], header))
+        if observer.is_cancelled():
+            break
+        yield progress
     return [face_message(face, face.views, header) for face in faces.values()]

@@ -21,6 +21,7 @@ from opendr_facerot.tracking.tracks import MEMORY, Track, TrackBook
 DETECTION_PERIOD = 0.4
 """Seconds between two looks for new faces."""
 
+_LONGEST_SKIP = 5.0  # seconds of frames skipped, after which places say nothing any more
 _SEARCH_PERIOD = 0.15  # seconds between two looks for a face that was lost
 
 _NOMINAL_SECONDS = 1.0 / 30.0  # between frames whose stamps do not say
@@ -81,7 +82,13 @@ class FaceFinder:
         self._looked = -np.inf
 
     def find(
-        self, image: NDArray[np.uint8], stamp: float, *, min_score: float, min_size: float
+        self,
+        image: NDArray[np.uint8],
+        stamp: float,
+        skipped: float | None = None,
+        *,
+        min_score: float,
+        min_size: float,
     ) -> list[Track[FoundFace]]:
         """Find the faces of the next frame.
 
@@ -89,13 +96,14 @@ class FaceFinder:
             image: ``(H, W, 3)`` uint8 RGB.
             stamp: When it was taken, seconds. Where stamps stand still, a usual frame rate is
                 assumed; where they jump back, or the images' size changes, all faces are new.
+            skipped: Stamp of the newest frame since the last one that was skipped, if any was.
             min_score: Lowest score of a new face, in [0, 1].
             min_size: Smallest longer side of a new face's box, pixels.
 
         Returns:
             The faces in view.
         """
-        self._advance(image.shape, stamp)
+        self._advance(image.shape, stamp, skipped)
         tracks, now = self.tracks, self.time
         for track in tuple(tracks.visible):
             mesh = self._mesh.follow(image, track.state.points)
@@ -113,17 +121,19 @@ class FaceFinder:
         tracks.forget(now)
         return list(tracks.visible)
 
-    def _advance(self, shape: tuple[int, ...], stamp: float) -> None:
+    def _advance(self, shape: tuple[int, ...], stamp: float, skipped: float | None) -> None:
         first = not self._shape
         seconds = stamp - self._stamp
-        if not first and (shape != self._shape or seconds < 0.0):
+        gap = seconds if skipped is None else stamp - max(self._stamp, skipped)
+        if not first and (shape != self._shape or gap < 0.0):
             self.tracks.clear()
             self._looked = -np.inf
             seconds = 0.0
         seconds = 0.0 if first else (seconds or _NOMINAL_SECONDS)
         self._shape, self._stamp = shape, stamp
         self.time += seconds
-        if seconds > MEMORY:  # nobody looked meanwhile: who is there now may be another
+        # Nothing is known of the time between: who is there now may be another.
+        if gap > MEMORY or seconds > _LONGEST_SKIP:
             self.tracks.clear()
 
     def _part_collided(self) -> None:

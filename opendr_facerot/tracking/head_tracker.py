@@ -20,7 +20,7 @@ from opendr_facerot.rotator import Face, FittedFace, RotatorSettings
 from opendr_facerot.threads import single_threaded_blas
 from opendr_facerot.tracking.face_finder import FaceFinder
 from opendr_facerot.tracking.followed_head import FollowedHead
-from opendr_facerot.tracking.refresh import FollowedFrame, HeadTools, Reconstruct
+from opendr_facerot.tracking.refresh import FollowedFrame, FullFits, HeadTools, Reconstruct
 
 
 class HeadTracker:
@@ -33,6 +33,7 @@ class HeadTracker:
         reconstruct: The full fit of a face.
         settings: Gives the settings in force.
         camera: Gives the camera of an image of a width and height.
+        real_time: See :meth:`opendr_facerot.rotator.TrackingRotator.track`.
     """
 
     def __init__(
@@ -43,17 +44,21 @@ class HeadTracker:
         reconstruct: Reconstruct,
         settings: Callable[[], RotatorSettings],
         camera: Callable[[int, int], Intrinsics],
+        *,
+        real_time: bool,
     ) -> None:
         self._finder = finder
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="facerot frame")
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="facerot refresh")
-        self._tools = HeadTools(model, matting, reconstruct, self._beside, self._background)
+        self._full_fits = FullFits(reconstruct, real_time=real_time)
+        self._tools = HeadTools(model, matting, reconstruct, self._beside, self._full_fits)
         self._settings = settings
         self._camera_of = camera
         self._camera: Intrinsics | None = None
         self._heads: dict[str, FollowedHead] = {}
 
-    def fit(self, image: NDArray[np.uint8], stamp: float) -> list[FittedFace]:
+    def fit(
+        self, image: NDArray[np.uint8], stamp: float, skipped: float | None = None
+    ) -> list[FittedFace]:
         """Reconstruct the faces of the next frame; see :meth:`FaceTracker.fit`."""
         check_image(image)
         clock = Stopwatch()
@@ -65,7 +70,11 @@ class HeadTracker:
             self._camera = camera
         with clock("landmarks"):
             tracks = self._finder.find(
-                image, stamp, min_score=settings.min_score, min_size=settings.min_face_size
+                image,
+                stamp,
+                skipped,
+                min_score=settings.min_score,
+                min_size=settings.min_face_size,
             )
         faces = [(track, track.state.face(width, height)) for track in tracks]
         faces = [(track, face) for track, face in faces if _is_wanted(face, settings)]
@@ -91,8 +100,8 @@ class HeadTracker:
 
     def close(self) -> None:
         """Forget all faces; see :meth:`FaceTracker.close`."""
-        for executor in (self._beside, self._background):
-            executor.shutdown(cancel_futures=True)
+        self._full_fits.close()
+        self._beside.shutdown(cancel_futures=True)
         self._finder.tracks.clear()
         self._heads.clear()
 

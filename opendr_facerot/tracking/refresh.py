@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from opendr_facerot.tracking.live_texture import FrameSight
 from opendr_facerot.tracking.scenery import MixedScenery, PlacedScenery
 
 REFRESH_SECONDS = 1.0
-"""From the frame of a full fit to the first one that it is used in."""
+"""From the frame of a full fit to the first one that it may be used in, and to that of the next."""
 
 _BLEND_SECONDS = 0.5  # that the change to a new full fit takes
 _PERIOD = 5.0  # between full fits
@@ -46,14 +46,14 @@ class HeadTools:
         matting: Tells the person from the background.
         reconstruct: The full fit.
         beside: Runs part of a frame's work in a second thread.
-        background: Runs full fits beside the stream.
+        full_fits: Makes full fits beside the stream.
     """
 
     model: HeadModel
     matting: PersonMatting
     reconstruct: Reconstruct
     beside: Executor
-    background: Executor
+    full_fits: FullFits
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,41 @@ class FollowedFrame:
     landmarks: NDArray[np.floating]
     camera: Intrinsics
     time: float
+
+
+class FullFits:
+    """Full fits beside the stream: one after the other, begun in frames that lie well apart.
+
+    Heads that came together are due together; their fits at once would slow the stream down for
+    as many times as long.
+
+    Args:
+        reconstruct: The full fit.
+        real_time: Whether a late fit is used when it is ready, instead of being waited for.
+
+    Attributes:
+        real_time: See above.
+    """
+
+    def __init__(self, reconstruct: Reconstruct, *, real_time: bool) -> None:
+        self.real_time = real_time
+        self._reconstruct = reconstruct
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="facerot refresh")
+        self._newest: Future[FittedFace] | None = None
+        self._next_time = -np.inf
+
+    def begin(self, frame: FollowedFrame) -> Future[FittedFace] | None:
+        """Begin the full fit of a head in a frame; None while it is the turn of another one."""
+        late = self._newest is not None and not self._newest.done()
+        if frame.time < self._next_time or (self.real_time and late):
+            return None
+        self._next_time = frame.time + REFRESH_SECONDS
+        self._newest = self._thread.submit(_fit, self._reconstruct, frame)
+        return self._newest
+
+    def close(self) -> None:
+        """Wait for a fit that runs, and make no other."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +145,9 @@ class LookKeeper:
     """Keeps the look of one head up to date.
 
     A full fit is made of a frame that shows the head more frontally than the one in use, or in
-    another light, and otherwise every few seconds. It is used from a fixed time after its frame on,
-    ready or not (then it is waited for): the result depends on the stamps alone.
+    another light, and otherwise every few seconds. It is used from a fixed time after its frame on.
+    If it is not ready then, it is waited for, so that the result depends on the stamps alone; in
+    real time, it is used from the first later frame at which it is ready.
 
     Args:
         tools: What heads are followed with.
@@ -153,11 +189,14 @@ class LookKeeper:
         if self._newer is not None and time - self._newer_from >= _BLEND_SECONDS:
             self._key, self._newer = self._newer, None
         begun = self._begun
-        if begun is not None and time - begun.time >= REFRESH_SECONDS:
-            self._begun = None
-            fitted = begun.fitted.result()
-            self._newer = self._keyframe(fitted, begun.sight, begun.time, begun.exposure)
-            self._newer_from = time
+        if begun is None or time - begun.time < REFRESH_SECONDS:
+            return
+        if self._tools.full_fits.real_time and not begun.fitted.done():
+            return
+        self._begun = None
+        fitted = begun.fitted.result()
+        self._newer = self._keyframe(fitted, begun.sight, begun.time, begun.exposure)
+        self._newer_from = time
 
     def offer(
         self,
@@ -184,9 +223,10 @@ class LookKeeper:
             return
         if frame.time - self._tried < _SOONEST:
             return
-        self._tried = frame.time
-        fitted = self._tools.background.submit(_fit, self._tools.reconstruct, frame)
-        self._begun = _Begun(fitted, sight, frame.time, exposure)
+        fitted = self._tools.full_fits.begin(frame)
+        if fitted is not None:
+            self._tried = frame.time
+            self._begun = _Begun(fitted, sight, frame.time, exposure)
 
     def _share(self, time: float) -> float:
         return float(smoothstep(0.0, _BLEND_SECONDS, time - self._newer_from))
