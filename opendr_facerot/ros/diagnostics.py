@@ -88,9 +88,7 @@ class Diagnostics:
 
     def _judge(self, state: NodeState, now: Snapshot) -> tuple[bytes, str]:
         new = {kind: now.counts[kind] - self._last.counts[kind] for kind in Count}
-        fresh = new[Count.PROCESSED] - new[Count.NO_FACE]
-        ages = now.timings[Timing.AGE]
-        age = float(ages[max(len(ages) - fresh, 0) :].max(initial=0.0))
+        age = float(now.since(self._last, Timing.AGE).max(initial=0.0))
         if state.problem:
             return DiagnosticStatus.ERROR, state.problem
         if new[Count.FAILED]:

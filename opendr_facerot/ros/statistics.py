@@ -70,6 +70,7 @@ class Snapshot:
 
     Attributes:
         counts: Since the node was started.
+        measured: Durations of each kind that were measured since then.
         timings: ``(N,)`` seconds of the latest frames, oldest first.
         stages: Seconds that each stage of the latest fit took.
         last_error: Text of the latest error; empty if there was none.
@@ -77,6 +78,7 @@ class Snapshot:
     """
 
     counts: Mapping[Count, int]
+    measured: Mapping[Timing, int]
     timings: Mapping[Timing, NDArray[np.float64]]
     stages: Mapping[str, float]
     last_error: str
@@ -92,6 +94,12 @@ class Snapshot:
         ended = (Count.PROCESSED, Count.REJECTED, Count.FAILED, Count.DROPPED)
         return self.counts[Count.RECEIVED] - sum(self.counts[kind] for kind in ended)
 
+    def since(self, earlier: Snapshot, what: Timing) -> NDArray[np.float64]:
+        """``(N,)`` durations measured since an earlier snapshot, the latest of them at least."""
+        values = self.timings[what]
+        new = self.measured[what] - earlier.measured[what]
+        return values[max(len(values) - new, 0) :]
+
 
 class Statistics:
     """Counters and latencies that any thread may add to."""
@@ -100,6 +108,7 @@ class Statistics:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._counts: Counter[Count] = Counter()
+        self._measured: Counter[Timing] = Counter()
         self._timings = {kind: deque[float](maxlen=WINDOW) for kind in Timing}
         self._stages: Mapping[str, float] = {}
         self._last_error = ""
@@ -112,6 +121,7 @@ class Statistics:
     def measure(self, what: Timing, seconds: float) -> None:
         with self._lock:
             self._timings[what].append(seconds)
+            self._measured[what] += 1
 
     def record_stages(self, seconds: Mapping[str, float]) -> None:
         with self._lock:
@@ -125,6 +135,7 @@ class Statistics:
         with self._lock:
             return Snapshot(
                 {kind: self._counts[kind] for kind in Count},
+                {kind: self._measured[kind] for kind in Timing},
                 {kind: np.array(values, np.float64) for kind, values in self._timings.items()},
                 self._stages,
                 self._last_error,

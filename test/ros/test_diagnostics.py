@@ -82,13 +82,13 @@ def test_only_what_is_new_counts(
     [(0.4, DiagnosticStatus.OK), (0.6, DiagnosticStatus.WARN), (2.1, DiagnosticStatus.ERROR)],
 )
 def test_age_of_the_output(reporter: Reporter, age: float, level: bytes) -> None:
-    for seconds in (age, 0.1):
+    for seconds in (0.1, age):
         reporter.statistics.measure(Timing.AGE, seconds)
         reporter.statistics.count(Count.PROCESSED)
     assert reporter.report().level == level
     assert reporter.report().level == DiagnosticStatus.OK
+    # A frame without an age, for want of a stamp, does not bring back the one before it.
     reporter.statistics.count(Count.PROCESSED)
-    reporter.statistics.count(Count.NO_FACE)
     assert reporter.report().level == DiagnosticStatus.OK
 
 
