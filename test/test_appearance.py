@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from opendr_facerot.reconstruct.appearance import _features, squared_distance
+from opendr_facerot.geometry import Intrinsics
+from opendr_facerot.reconstruct.appearance import _features, find_hair, squared_distance
+from opendr_facerot.reconstruct.head_model import HeadModel
+from opendr_facerot.reconstruct.work_image import WorkImage
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -31,3 +34,32 @@ def test_colours_are_those_of_8_bit_lab_but_not_in_whole_numbers() -> None:
     blue = np.array([0.0, 0.0, 0.4], np.float32)
     between = [_features(flat + k * blue, 100.0)[150, 150, 2] for k in range(3)]
     assert between[0] > between[1] > between[2]
+
+
+@pytest.mark.parametrize("shadow", [1.0, 0.35], ids=["even light", "side light"])
+def test_dark_hair_is_found_beside_the_shadowed_half_of_a_face(shadow: float) -> None:
+    """Skin in the shadow is as far from lit skin as hair is, and yet not hair."""
+    size, camera, model = 400, Intrinsics(focal=700.0, cx=199.5, cy=199.5), HeadModel.load()
+    points = np.zeros((478, 3))
+    turned = (model.mean - [0.0, 82.0, 4.0]) * [1.0, -1.0, -1.0] + [0.0, 0.0, 88.0]
+    points[:468, :2] = camera.project(model.landmarks(turned))
+    hairline, chin = points[10, 1], points[152, 1]
+    rows, columns = np.mgrid[:size, :size]
+    image = np.empty((size, size, 3), np.float32)
+    image[:] = (205.0, 160.0, 140.0)
+    image[:, size // 2 :] *= shadow
+    hair = rows < hairline - 3
+    image[hair] = (38.0, 30.0, 26.0)
+    image += np.random.default_rng(0).normal(0.0, 2.0, image.shape).astype(np.float32)
+    whole = np.ones((size, size), np.float32)
+    pixels = np.clip(image, 0, 255).astype(np.uint8)
+    work = WorkImage(
+        pixels, whole, 1.0, np.zeros(2), points, camera, chin - hairline, pixels, np.zeros(2)
+    )
+    look = find_hair(work, image, whole > 0, whole)
+    assert look.has_hair
+    face = work.face() & (rows > hairline + 0.15 * work.face_height)
+    face &= np.abs(columns - size / 2) > 0.12 * work.face_height  # off the shadow's edge
+    crown = hair & (rows > hairline - 0.3 * work.face_height)
+    assert look.hair[crown].mean() > 0.9
+    assert look.hair[face].mean() < 0.1

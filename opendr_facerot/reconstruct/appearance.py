@@ -14,15 +14,23 @@ from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.kernels import kernel
 
-# Patches of the attention mesh that show bare skin: cheeks, sides of the nose, forehead.
+# Patches of the attention mesh that show bare skin, on either half of the face: cheek, side of the
+# nose, forehead.
 _SKIN_PATCHES = (
-    (117, 118, 101, 36, 205, 187, 147, 123),
-    (346, 347, 330, 266, 425, 411, 376, 352),
-    (6, 197, 195, 5, 4, 45, 51, 122),
-    (6, 197, 195, 5, 4, 275, 281, 351),
-    (67, 109, 10, 338, 297, 337, 151, 108),
+    (
+        (117, 118, 101, 36, 205, 187, 147, 123),
+        (6, 197, 195, 5, 4, 45, 51, 122),
+        (67, 109, 10, 151, 108),
+    ),
+    (
+        (346, 347, 330, 266, 425, 411, 376, 352),
+        (6, 197, 195, 5, 4, 275, 281, 351),
+        (10, 338, 297, 337, 151),
+    ),
 )
 _SKIN_SPREAD_FLOOR = (9.0, 3.0, 3.0, 1.2)  # L, a, b, texture: below it, spread is sensor noise
+_SKIN_SPREAD_LIMIT = (22.0, 7.0, 9.0, 3.0)  # above it, glasses or hair are among the skin
+_SKIN_HALF = 0.4  # pixels of skin on one half of the face, over the other half's, to believe it
 _HAIR_SPREAD = (14.0, 6.0, 6.0, 2.0)
 _HAIR_CLUSTERS = 3
 NOT_SKIN = 9.0
@@ -61,12 +69,9 @@ def find_hair(
         matte: ``(S, S)`` float32 person matte.
     """
     features = _features(foreground, work.face_height)
-    skin = _polygons(work, _SKIN_PATCHES) & interior
-    sample = features[skin] if skin.any() else features[work.face()]
-    centre = np.median(sample, axis=0)
-    spread = 1.4826 * np.median(np.abs(sample - centre), axis=0)
-    spread = 1.25 * np.maximum(spread, _SKIN_SPREAD_FLOOR)
-    skin_distance = squared_distance(features, centre[None], spread)
+    halves = [_polygons(work, patches) & interior for patches in _SKIN_PATCHES]
+    skin = halves[0] | halves[1]
+    skin_distance = squared_distance(features, *_skin_colours(features, halves, work.face()))
 
     height, lateral = work.along_face()
     face = work.face()
@@ -86,6 +91,26 @@ def find_hair(
         hair = np.reciprocal(1.0 + np.exp(np.clip(score, -40.0, 40.0) / -4.0))
         hair = blur(hair, 0.01 * work.face_height) * (matte > 0.3)
     return Appearance(skin, skin_distance, hair, has_hair)
+
+
+def _skin_colours(
+    features: NDArray[np.float32], halves: Sequence[NDArray[np.bool_]], face: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
+    """Features of skin ``(K, 4)`` and their spread ``(4,)``.
+
+    Light from one side makes two colours of one skin: a single one of their mean, as wide as both,
+    would take in dark hair. A half that is turned away shows too little to have a say.
+    """
+    most = max(np.count_nonzero(half) for half in halves)
+    samples = [
+        features[half] for half in halves if np.count_nonzero(half) > max(_SKIN_HALF * most, 20)
+    ]
+    if not samples:
+        samples = [features[face]]
+    centres = np.stack([np.median(sample, axis=0) for sample in samples])
+    away = np.concatenate([np.abs(s - c) for s, c in zip(samples, centres, strict=True)])
+    spread = np.clip(1.4826 * np.median(away, axis=0), _SKIN_SPREAD_FLOOR, _SKIN_SPREAD_LIMIT)
+    return centres, 1.25 * spread
 
 
 def _features(foreground: NDArray[np.float32], face_height: float) -> NDArray[np.float32]:
