@@ -31,7 +31,7 @@ from opendr_facerot.pipelines.second_thread import SecondThread
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import squared_distance
 from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head
-from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel
+from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel, HeadSurface
 from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.render.compose import (
@@ -61,7 +61,9 @@ _HAIR_ANGLES = (math.radians(11.0), math.radians(7.0))
 """Turn from the photo's pose below which hair beyond the mesh begins to show, shows fully."""
 _SAME_POSE = (math.radians(3.0), math.radians(0.5))
 """Turn from the photo's pose below which the photo begins to take the view's place, takes it."""
-_FADE = (0.06, 0.35)  # neck weight over which a head dissolves into the body below it
+_FADE = ((0.06, 0.35), (0.45, 0.85))
+"""Neck weight over which a head dissolves into the body below it: in front, at the nape."""
+_NAPE_DEPTH = (7.0, 2.0)  # template space; a collar stands higher behind the neck than before it
 
 
 class HeadRotator:
@@ -88,7 +90,7 @@ class HeadRotator:
         self._model = HeadModel.load()
         self._second = SecondThread()
         surface = self._model.fine
-        coverage = smoothstep(*_FADE, surface.zones.neck_weight)
+        coverage = _coverage(surface)
         self._shader = HeadShader(surface.topology, coverage)
         self._compile_kernels()
 
@@ -384,6 +386,13 @@ class HeadRotator:
             # A face that is turned away lies beside the head's axis, which all views share.
             axis = work.intrinsics.project((fit.rotation @ _HEAD_AXIS + fit.translation)[None])
             return PhotoScenery(work, plate, np.array([axis[0, 0], work.centre[1]]))
+
+
+def _coverage(surface: HeadSurface) -> NDArray[np.floating]:
+    """Opacity ``(V,)`` of a head that ends in the body below its neck."""
+    nape = smoothstep(*_NAPE_DEPTH, surface.vertices[:, 2])
+    front, back = (smoothstep(*limits, surface.zones.neck_weight) for limits in _FADE)
+    return np.asarray(front + nape * (back - front))
 
 
 def _applied_angles(face: FittedFace, view: View) -> tuple[float, float, float]:
