@@ -6,14 +6,35 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
-from threading import Lock
+from threading import Lock, local
 
 from threadpoolctl import ThreadpoolController
 
+_here = local()
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Context in which the calling thread's work is not split: other work goes on beside it."""
+    before = is_undivided()
+    _here.undivided = True
+    try:
+        yield
+    finally:
+        _here.undivided = before
+
+
+def is_undivided() -> bool:
+    """Whether the calling thread is within :func:`undivided`."""
+    return getattr(_here, "undivided", False)
+
 
 def thread_count() -> int:
-    """Threads for work that is worth splitting: the cores this process may run on."""
-    return max(1, len(os.sched_getaffinity(0)))
+    """Threads for work that is worth splitting: the cores this process may run on.
+
+    1 within :func:`undivided`.
+    """
+    return 1 if is_undivided() else max(1, len(os.sched_getaffinity(0)))
 
 
 @cache

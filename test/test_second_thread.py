@@ -5,6 +5,7 @@ from threading import Event, get_ident
 import pytest
 
 from opendr_facerot.pipelines.second_thread import SecondThread
+from opendr_facerot.threads import undivided
 
 
 def test_work_runs_beside_its_caller() -> None:
@@ -67,3 +68,10 @@ def test_closing_leaves_what_has_begun_to_end() -> None:
     second.close()
     go_on.set()
     assert finish() == "done"
+
+
+def test_undivided_work_stays_in_its_caller_s_thread() -> None:
+    second = SecondThread(threads=2)
+    with undivided():
+        assert second.start(get_ident)() == get_ident()
+    second.close()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from opendr_facerot.threads import single_threaded_blas, thread_count
+from opendr_facerot.threads import is_undivided, single_threaded_blas, thread_count, undivided
 
 
 def blas_threads() -> set[int]:
@@ -51,3 +51,17 @@ def test_an_error_lifts_the_limit() -> None:
 
 def test_at_least_one_thread() -> None:
     assert thread_count() >= 1
+
+
+def test_undivided_work_is_that_of_the_thread_that_says_so() -> None:
+    before, others = thread_count(), list[int]()
+    with undivided():
+        with undivided():
+            pass
+        assert is_undivided()
+        assert thread_count() == 1
+        other = Thread(target=lambda: others.append(thread_count()))
+        other.start()
+        other.join(10)
+    assert others == [before]
+    assert not is_undivided()

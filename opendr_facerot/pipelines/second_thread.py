@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from opendr_facerot.threads import thread_count
+from opendr_facerot.threads import is_undivided, thread_count
 
 Result = TypeVar("Result")
 
@@ -30,9 +30,10 @@ class SecondThread:
 
         Returns:
             What waits for the work's result or raises its error, to be called once. The caller
-            itself does the work then if the thread is still busy with another caller's.
+            itself does the work then if the thread is still busy with another caller's, and within
+            :func:`opendr_facerot.threads.undivided`.
         """
-        if self._pool is None:
+        if self._pool is None or is_undivided():
             return work
         begun = self._pool.submit(work)
 

@@ -16,7 +16,7 @@ from opendr_facerot.pipelines.head_state import HeadState, PhotoScenery
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.rotator import Face, FittedFace
-from opendr_facerot.threads import single_threaded_blas
+from opendr_facerot.threads import single_threaded_blas, undivided
 from opendr_facerot.tracking.keyframe import HeadLook, head_look
 from opendr_facerot.tracking.live_texture import FrameSight
 from opendr_facerot.tracking.scenery import MixedScenery, PlacedScenery
@@ -249,7 +249,7 @@ class LookKeeper:
 
 
 def _fit(reconstruct: Reconstruct, frame: FollowedFrame) -> FittedFace:
-    with single_threaded_blas():
+    with single_threaded_blas(), undivided():
         return reconstruct(frame.image, frame.face, frame.landmarks, frame.camera, Stopwatch())
 
 
