@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import spsolve
 
-from opendr_facerot.geometry.mesh import MeshTopology, curved_midpoints, unique_edges
+from opendr_facerot.geometry.mesh import HarmonicFill, MeshTopology, curved_midpoints, unique_edges
 from opendr_facerot.reconstruct.head_model import HeadModel, Part, subdivide
 
 
@@ -114,14 +116,22 @@ def test_smooth_field_on_the_head_agrees_with_a_direct_solver() -> None:
 def test_harmonic_values_are_means_of_their_neighbours() -> None:
     model = HeadModel.load().fine
     free = model.zones.ear_surround
-    found = model.topology.harmonic(model.vertices, free, tolerance=1e-9)
+    fill = HarmonicFill(model.topology, free)
+    found = fill(model.vertices)
     np.testing.assert_array_equal(found[~free], model.vertices[~free])
-    np.testing.assert_allclose(model.topology.neighbour_mean(found)[free], found[free], atol=1e-6)
+    np.testing.assert_allclose(model.topology.neighbour_mean(found)[free], found[free], atol=1e-9)
     soft = model.topology.smooth_field(model.vertices, np.where(free, 0.0, 1e5), tolerance=1e-10)
     np.testing.assert_allclose(found, soft, atol=1e-3)
-    np.testing.assert_allclose(
-        model.topology.harmonic(model.vertices[:, 2], free, tolerance=1e-9), found[:, 2], atol=1e-6
-    )
+    np.testing.assert_allclose(fill(model.vertices[:, 2]), found[:, 2], atol=1e-12)
+
+
+def test_harmonic_values_are_the_same_in_any_number_of_threads() -> None:
+    model = HeadModel.load()
+    shapes = [scale * model.fine.vertices for scale in np.linspace(0.5, 2.0, 60)]
+    alone = [model.flatten_ears(shape) for shape in shapes]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(model.flatten_ears, shapes))
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_neighbour_min_and_normals_of_the_head_against_loops() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.linalg import splu
 
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.kernels import kernel
@@ -134,46 +135,35 @@ class MeshTopology:
         _solve_all(self._starts, self._neighbours, couplings, tolerance, field)
         return np.ascontiguousarray((scale * field + mean[:, None]).T).reshape(np.shape(data))
 
-    def harmonic(
-        self,
-        values: NDArray[np.floating],
-        free: NDArray[np.bool_],
-        *,
-        tolerance: float = 1e-4,
-    ) -> NDArray[np.float64]:
-        """Values that are kept, but harmonic where they are free: means of their neighbours.
 
-        The limit of :meth:`smooth_field` for infinite weight, at the cost of the free part only.
+class HarmonicFill:
+    """Makes values harmonic on a part of a mesh: means of their neighbours. Thread-safe.
 
-        Args:
-            values: ``(V,)`` or ``(V, K)``.
-            free: ``(V,)`` bool; some vertex of each connected part is not.
-            tolerance: Relative residual at which the conjugate-gradient solver stops.
+    The limit of :meth:`MeshTopology.smooth_field` for infinite weight elsewhere. The part's matrix
+    is factorised once.
 
-        Returns:
-            ``values`` with those of the free vertices replaced.
-        """
-        filled = np.array(values, np.float64)
-        columns = filled.reshape(self._count, -1)
-        degree = np.diff(self._starts)
-        from_free = np.repeat(free, degree)
-        row = (np.cumsum(free) - 1)[np.repeat(np.arange(self._count), degree)[from_free]]
-        neighbour = self._neighbours[from_free]
-        inner = free[neighbour]
-        mean = columns[neighbour[~inner]].mean(axis=0)
-        around = np.stack(
-            [
-                np.bincount(row[~inner], column[neighbour[~inner]] - m, minlength=int(free.sum()))
-                for column, m in zip(columns.T, mean, strict=True)
-            ]
+    Args:
+        topology: The mesh.
+        free: ``(V,)`` bool, the part; some vertex of each connected part of the mesh is not free.
+    """
+
+    def __init__(self, topology: MeshTopology, free: NDArray[np.bool_]) -> None:
+        ends = np.r_[topology.edges, topology.edges[:, ::-1]].T
+        count = len(free)
+        beside = sp.csr_matrix((np.ones(ends.shape[1]), ends), shape=(count, count))[free]
+        degree = sp.diags(np.diff(beside.indptr).astype(np.float64))
+        self._free = free
+        self._from_kept = beside[:, ~free]
+        matrix = (degree - beside[:, free]).tocsc()
+        # Symmetric and diagonally dominant: no pivots, and an order that keeps symmetry.
+        self._factors = splu(
+            matrix, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
         )
-        scale = 1.0 / np.sqrt(degree[free])
-        field = around * scale
-        number = (np.cumsum(free) - 1).astype(np.int32)[neighbour[inner]]
-        starts = np.r_[0, np.bincount(row[inner], minlength=len(scale)).cumsum()].astype(np.int32)
-        couplings = scale[row[inner]] * scale[number]
-        _solve_all(starts, number, couplings, tolerance, field)
-        columns[free] = (scale * field + mean[:, None]).T
+
+    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """A copy of ``(V,)`` or ``(V, K)`` values with those of the free vertices replaced."""
+        filled = np.array(values, np.float64)
+        filled[self._free] = self._factors.solve(self._from_kept @ filled[~self._free])
         return filled
 
 

@@ -16,7 +16,7 @@ from scipy.linalg import lu_factor, lu_solve
 
 from opendr_facerot.assets import asset_path
 from opendr_facerot.filters import smoothstep
-from opendr_facerot.geometry.mesh import MeshTopology, curved_midpoints
+from opendr_facerot.geometry.mesh import HarmonicFill, MeshTopology, curved_midpoints
 
 PIVOT = np.array([0.0, 78.0, 4.0])
 """Point about which the head turns on the neck, template space."""
@@ -129,6 +129,7 @@ class HeadModel:
         coarse_edges: ``(V - n, 2)``: fine vertex n + k is the midpoint of edge k.
         coarse: The surface that the modes act on.
         fine: The surface that is drawn.
+        flatten_ears: Smooths the ears away, for values at the fine vertices.
     """
 
     identity: NDArray[np.floating]
@@ -139,6 +140,7 @@ class HeadModel:
     coarse_edges: NDArray[np.int32]
     coarse: HeadSurface
     fine: HeadSurface
+    flatten_ears: HarmonicFill
 
     @property
     def mean(self) -> NDArray[np.floating]:
@@ -150,6 +152,20 @@ class HeadModel:
         """``(I + X, 468, 3)`` identity, then expression modes, at the attention mesh's points."""
         modes = self.landmarks(np.concatenate([self.identity, self.expression]))
         return np.ascontiguousarray(modes)
+
+    @cached_property
+    def outline_faces(self) -> NDArray[np.int32]:
+        """``(K, 3)`` fine faces of the skin of head and neck, the shoulders left out."""
+        faces = self.fine.topology.faces
+        skin = (self.fine.part == Part.SKIN) & (self.fine.zones.neck_weight > 0.3)
+        return np.ascontiguousarray(faces[skin[faces].all(axis=1)])
+
+    @cached_property
+    def outline_vertices(self) -> NDArray[np.bool_]:
+        """``(V,)`` the vertices of :attr:`outline_faces`."""
+        corner = np.zeros(len(self.fine.vertices), bool)
+        corner[self.outline_faces] = True
+        return corner
 
     @classmethod
     def load(cls) -> HeadModel:
@@ -205,8 +221,9 @@ def _load() -> HeadModel:
     for label in Part:
         part[fine_faces[fine_labels == label]] = label
     zones = _zones(vertices, part, ambient_occlusion, topology)
-    without_ears = topology.harmonic(smooth, zones.ear_surround)
-    outward = topology.harmonic(outward, zones.ear_surround)
+    flatten_ears = HarmonicFill(topology, zones.ear_surround)
+    without_ears = flatten_ears(smooth)
+    outward = flatten_ears(outward)
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     fine = HeadSurface(
         vertices=vertices,
@@ -227,6 +244,7 @@ def _load() -> HeadModel:
         coarse_edges=coarse_edges,
         coarse=_coarsened(fine, coarse_faces, len(coarse_vertices)),
         fine=fine,
+        flatten_ears=flatten_ears,
     )
 
 

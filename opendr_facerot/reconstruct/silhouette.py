@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -51,14 +51,12 @@ def hide_covered_ears(
         The vertices, and the zone ``(V,)`` bool where hair grows or hangs: the scalp, covered ears,
         and the sides and back of the neck below long hair.
     """
-    surface, zones = model.fine, model.fine.zones
     if not appearance.has_hair:
-        return vertices, zones.scalp
+        return vertices, model.fine.zones.scalp
+    surface, zones = model.fine, model.fine.zones
     x, y, z = surface.vertices.T
-    on_head = (surface.part == Part.SKIN) & (zones.neck_weight > 0.15)
     pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
-    head_faces = surface.topology.faces[on_head[surface.topology.faces].all(axis=1)]
-    outline = _outline(vertices, head_faces, work, pixels_per_cm)
+    outline = _outline(model, vertices, work, pixels_per_cm)
     cosine = facing(surface.topology.vertex_normals(vertices), vertices)
     ears = [(zones.ear & (side * x > 0) & (cosine > 0.1)).sum() for side in (-1.0, 1.0)]
 
@@ -83,7 +81,7 @@ def hide_covered_ears(
     zone = zones.scalp | zones.ear_surround
     if np.mean([hair_beside(s, *_NECK_BAND) for s in sides]) > _LONG_HAIR:
         zone = zone | ((y > 69.0) & (y < 80.0) & (z < 6.5) & zones.skin & ~zones.mouth_bag)
-    return surface.topology.harmonic(vertices, zones.ear_surround), zone
+    return model.flatten_ears(vertices), zone
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,48 +147,55 @@ def fit_silhouettes(
     Returns:
         The ``(V, 3)`` vertices in each photo, all moved by one field of offsets.
     """
-    # The offsets are smooth: solving for them on the coarse mesh is as good, and far cheaper.
-    edge_part = model.coarse.part[model.coarse.topology.edges[:, 0]]
+    # The offsets are smooth: finding them on the coarse mesh is as good, and far cheaper.
+    surface = model.coarse
+    count = len(surface.vertices)
+    edge_part = surface.part[surface.topology.edges[:, 0]]
     stiffness = np.where(edge_part == Part.SKIN, 1.5, 1.0)
-    moved = list(sights)
+    total = np.zeros(count)
     for _ in range(_PASSES):
-        found = [_outline_offsets(model, sight, hair_zone) for sight in moved]
+        found = [_outline_offsets(model, sight, total, hair_zone[:count]) for sight in sights]
         weight = np.sum([w for _, w in found], axis=0)
         data = np.sum([d * w for d, w in found], axis=0) / np.maximum(weight, 1e-12)
         if not data.any():
             break
-        field = model.subdivide(model.coarse.topology.smooth_field(data, weight, stiffness))
-        moved = [
-            replace(s, vertices=s.vertices + (model.fine.outward @ s.rotation.T) * field[:, None])
-            for s in moved
-        ]
-    return [sight.vertices for sight in moved]
+        total += surface.topology.smooth_field(data, weight, stiffness)
+    lift = model.fine.outward * model.subdivide(total)[:, None]
+    return [sight.vertices + lift @ sight.rotation.T for sight in sights]
 
 
 def _outline_offsets(
-    model: HeadModel, sight: Sight, hair_zone: NDArray[np.bool_]
+    model: HeadModel,
+    sight: Sight,
+    lift: NDArray[np.floating],
+    hair_zone: NDArray[np.bool_],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """How far one photo asks the head to be moved outwards.
+
+    Args:
+        model: The head model.
+        sight: The head in the photo.
+        lift: ``(n,)`` how far its coarse vertices are moved outwards already, centimetres.
+        hair_zone: ``(n,)`` bool.
 
     Returns:
         Offsets ``(n,)`` of the coarse vertices, centimetres, and their weights ``(n,)``.
     """
-    vertices, work, surface, zones = sight.vertices, sight.work, model.fine, model.fine.zones
-    outward = surface.outward @ sight.rotation.T
+    work, surface, zones = sight.work, model.coarse, model.coarse.zones
+    count = len(lift)
+    turned = model.fine.outward @ sight.rotation.T
+    fine = sight.vertices + turned * model.subdivide(lift)[:, None]
+    vertices, outward = fine[:count], turned[:count]
     on_screen = np.linalg.norm(outward[:, :2], axis=1)
-    on_head = (surface.part == Part.SKIN) & (zones.neck_weight > 0.3)
-    head_faces = surface.topology.faces[on_head[surface.topology.faces].all(axis=1)]
-    count = len(model.coarse.vertices)
-    pixels = work.intrinsics.project(vertices)
-    pixels_per_cm = work.intrinsics.focal / vertices[:, 2].mean()
-    outline = _outline(vertices, head_faces, work, pixels_per_cm) & (on_screen > 0.45)
-    index = np.flatnonzero(outline[:count])
+    pixels_per_cm = work.intrinsics.focal / fine[:, 2].mean()
+    outline = _outline(model, fine, work, pixels_per_cm)[:count]
+    index = np.flatnonzero(outline & (on_screen > 0.45))
     data, weight = np.zeros(len(vertices)), np.zeros(len(vertices))
     if not len(index):
-        return data[:count], weight[:count]
+        return data, weight
+    pixels = work.intrinsics.project(vertices[index])
     direction = outward[index, :2] / on_screen[index, None] * pixels_per_cm
-    hair = sight.appearance.hair
-    distance, hair_share, found = _march(pixels[index], direction, sight.matte, hair)
+    distance, hair_share, found = _march(pixels, direction, sight.matte, sight.appearance.hair)
     distance = distance / on_screen[index]
 
     hairy = hair_zone[index]
@@ -210,24 +215,21 @@ def _outline_offsets(
     weight += 0.3 * front  # the landmarks already fixed the inner face
     weight += 2.0 * (surface.part != Part.SKIN) + 3.0 * zones.mouth_bag
     weight += 0.05 * (zones.neck_weight < 0.3)
-    return data[:count], weight[:count]
+    return data, weight
 
 
 def _outline(
-    vertices: NDArray[np.floating],
-    faces: NDArray[np.int32],
-    work: WorkImage,
-    pixels_per_cm: float,
+    model: HeadModel, vertices: NDArray[np.floating], work: WorkImage, pixels_per_cm: float
 ) -> NDArray[np.bool_]:
-    """Vertices ``(V,)`` of the faces that project onto the border of their picture."""
+    """Vertices ``(V,)`` of the head and upper neck that project onto its picture's border."""
     size = len(work.image)
-    covered = view_fragments(vertices, faces, work.intrinsics, size).face_index >= 0
-    depth = cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 5)
+    covered = view_fragments(vertices, model.outline_faces, work.intrinsics, size).face_index >= 0
+    depth = cv2.distanceTransform(covered.view(np.uint8), cv2.DIST_L2, 5)
     pixels = work.intrinsics.project(vertices)
-    outline = np.zeros(len(vertices), bool)
-    outline[np.unique(faces)] = True
-    outline &= sample_bilinear(depth, pixels) < max(1.0, 0.16 * pixels_per_cm)
-    return outline & ((pixels > 2) & (pixels < size - 3)).all(1)
+    x, y = pixels.T
+    outline = sample_bilinear(depth, pixels) < max(1.0, 0.16 * pixels_per_cm)
+    outline &= (x > 2) & (y > 2) & (x < size - 3) & (y < size - 3)
+    return outline & model.outline_vertices
 
 
 def _march(
