@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from opendr_facerot.benchmark.comparison import regressions
-from opendr_facerot.benchmark.measurement import Measurement
+from opendr_facerot.benchmark.page import write_page
 from opendr_facerot.benchmark.report import Report, about_this_run
+from opendr_facerot.benchmark.results import Results
 from opendr_facerot.benchmark.startup import startup
 from opendr_facerot.benchmark.worker import run_scenario
 from opendr_facerot.cli_options import add_report_arguments, command_line
@@ -18,33 +19,42 @@ from opendr_facerot.errors import SettingsError
 from opendr_facerot.imaging import read_image
 from opendr_facerot.threads import thread_count
 
-_STARTUP = "startup"
-_WITHOUT_TORCH = ("head", "rasterizer", _STARTUP)
-_PARTS = (*_WITHOUT_TORCH, "generator", "rotate_and_render")
-_QUOTED = ("only", "threads", "quick", "json", "markdown")
-_RUNS, _SLOW_RUNS = 20, 5
-_QUICK_RUNS, _QUICK_SLOW_RUNS = 3, 2
+_MACHINE, _STARTUP, _NODE, _PROFILES = "machine", "startup", "node", "profiles"
+_NEEDED = {
+    _MACHINE: None,
+    "head": None,
+    "rasterizer": None,
+    _STARTUP: None,
+    _NODE: "opendr_facerot_interfaces",
+    "generator": "torch",
+    "rotate_and_render": "torch",
+    _PROFILES: None,
+}
+"""The parts, and the package beside this one's own dependencies that each takes."""
+
+_RUNS = 20
+_QUOTED = ("only", "threads", "runs", "json", "markdown")
 
 
 def add_bench_parser(parser: argparse.ArgumentParser) -> None:
     """Make ``parser`` that of ``facerot bench``; ``options.run(options)`` then runs it."""
     parser.description = (
-        "Measure speed and memory on a photo of a face. Each figure is also a ratio to a baseline "
-        "measured beside it; only ratios are compared."
+        "Measure speed and memory on a photo of a face, in some 10 minutes. Each figure is also a "
+        "ratio to a baseline measured beside it; only ratios are compared."
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="photo of a face")
     parser.add_argument(
-        "--only", nargs="+", choices=_PARTS, metavar="PART",
-        help=f"of {', '.join(_PARTS)} (default: all that can run here)",
+        "--only", nargs="+", choices=_NEEDED, metavar="PART",
+        help=f"of {', '.join(_NEEDED)} (default: all that can run here)",
+    )  # fmt: skip
+    cores = list(range(1, min(2, thread_count()) + 1))
+    parser.add_argument(
+        "--threads", nargs="+", type=int, default=cores, metavar="N",
+        help=f"numbers of cores to use in turn (default: {' '.join(map(str, cores))})",
     )  # fmt: skip
     parser.add_argument(
-        "--threads", nargs="+", type=int, default=(1, 2), metavar="N",
-        help="numbers of cores to use in turn (default: 1 2)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quick", action="store_true",
-        help=f"{_QUICK_RUNS} runs of each figure instead of {_RUNS}, of slow ones "
-        f"{_QUICK_SLOW_RUNS} instead of {_SLOW_RUNS}",
+        "--runs", type=int, default=_RUNS, metavar="N",
+        help=f"of each figure, after one that is not counted (default: {_RUNS})",
     )  # fmt: skip
     add_report_arguments(parser)
     parser.add_argument(
@@ -61,39 +71,56 @@ def add_bench_parser(parser: argparse.ArgumentParser) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     earlier = Report.read(options.compare) if options.compare else None
-    read_image(options.photo)
-    if wrong := [n for n in options.threads if not 1 <= n <= thread_count()]:
-        raise SettingsError(f"--threads is {wrong[0]}: give 1 to {thread_count()}")
-    if options.tolerance < 0.0:
-        raise SettingsError(f"--tolerance is {options.tolerance}: give 0 or more")
-    measurements = []
-    for one in _measurements(options):
-        measurements.append(one)
-        sys.stderr.write(f"{one.name}, {one.threads} threads\n")
-    report = Report(about_this_run(_command(options)), measurements)
+    _check(options)
+    results = Results()
+    for some in _results(options):
+        results.add(some)
+        for one in some.measurements:
+            sys.stderr.write(f"{one.name}, {one.threads} threads\n")
+    command = command_line("bench", [options.photo], options, options.defaults)
+    report = Report(about_this_run(command), results)
     sys.stdout.write(f"{report.table()}\n")
     if options.json:
         report.write(options.json)
     if options.markdown:
-        report.write_markdown(options.markdown)
+        write_page(report, options.markdown)
     if earlier is None:
         return 0
-    worse = regressions(earlier.measurements, measurements, options.tolerance)
+    worse = regressions(earlier.measurements, report.measurements, options.tolerance)
     for line in worse:
         sys.stdout.write(f"worse: {line}\n")
     return 1 if worse else 0
 
 
-def _command(options: argparse.Namespace) -> str:
-    return command_line("bench", [options.photo], options, options.defaults)
+def _check(options: argparse.Namespace) -> None:
+    read_image(options.photo)
+    if wrong := [n for n in options.threads if not 1 <= n <= thread_count()]:
+        raise SettingsError(f"--threads is {wrong[0]}: give 1 to {thread_count()}")
+    if options.runs < 1:
+        raise SettingsError(f"--runs is {options.runs}: give 1 or more")
+    if options.tolerance < 0.0:
+        raise SettingsError(f"--tolerance is {options.tolerance}: give 0 or more")
+    for part in options.only or ():
+        if not _can_run(part):
+            raise SettingsError(f"--only {part} needs {_NEEDED[part]}, which is not installed")
 
 
-def _measurements(options: argparse.Namespace) -> Iterator[Measurement]:
-    runs, slow = (_QUICK_RUNS, _QUICK_SLOW_RUNS) if options.quick else (_RUNS, _SLOW_RUNS)
-    parts = options.only or (_PARTS if find_spec("torch") else _WITHOUT_TORCH)
-    for part in parts:
+def _results(options: argparse.Namespace) -> Iterator[Results]:
+    photo, runs, most = options.photo, options.runs, max(options.threads)
+    for part in options.only or filter(_can_run, _NEEDED):
         if part == _STARTUP:
-            yield from startup(options.photo, thread_count(), runs)
+            with_node = _can_run(_NODE)
+            yield Results(list(startup(photo, thread_count(), runs, with_node=with_node)))
             continue
-        for threads in options.threads:
-            yield from run_scenario(part, options.photo, threads, runs, slow)
+        # A node is what it is on all the cores; a profile sees a single thread.
+        for threads in {_NODE: [most], _PROFILES: [1]}.get(part, options.threads):
+            yield run_scenario(part, photo, threads, runs)
+
+
+def _can_run(part: str) -> bool:
+    package = _NEEDED[part]
+    if package is None:
+        return True
+    found = find_spec(package)
+    # A folder of that name in the working directory, as in this project's own, has no origin.
+    return found is not None and found.origin is not None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-SECONDS, MEBIBYTES = "s", "MiB"
+SECONDS, MEBIBYTES, SHARE = "s", "MiB", "%"
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Measurement:
     Attributes:
         name: What was measured.
         threads: Cores that the process could use.
-        unit: :data:`SECONDS` or :data:`MEBIBYTES`.
+        unit: :data:`SECONDS`, :data:`MEBIBYTES` or, of values in [0, 1], :data:`SHARE`.
         values: One of each run, at least one.
         ratios: The median in terms of each named baseline's median.
     """
@@ -55,6 +55,11 @@ def measurement(
     return Measurement(name, threads, unit, tuple(values), ratios)
 
 
+def on_most_cores(measurements: Sequence[Measurement]) -> dict[str, Measurement]:
+    """Measurements by name, of those with the same name the one with the most threads."""
+    return {one.name: one for one in sorted(measurements, key=lambda one: one.threads)}
+
+
 def durations(run: Callable[[], object], runs: int, warm_up: int = 1) -> list[float]:
     """Seconds of each of ``runs`` calls, after ``warm_up`` calls that are not counted."""
     for _ in range(warm_up):
@@ -65,3 +70,19 @@ def durations(run: Callable[[], object], runs: int, warm_up: int = 1) -> list[fl
         run()
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+class StageTimes:
+    """Seconds of the stages of something that is done again and again.
+
+    Attributes:
+        seconds: Of each time, by stage.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+
+    def add(self, timings: Mapping[str, float]) -> None:
+        """Add the seconds by stage of one more time."""
+        for stage, seconds in timings.items():
+            self.seconds.setdefault(stage, []).append(seconds)

@@ -1,4 +1,4 @@
-"""Reports of a benchmark: as JSON, as a table and as a page."""
+"""Reports of a benchmark: as JSON, and as a table."""
 
 from __future__ import annotations
 
@@ -9,28 +9,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from opendr_facerot.benchmark.measurement import MEBIBYTES, Measurement
+from opendr_facerot.benchmark.measurement import MEBIBYTES, SHARE, Measurement
+from opendr_facerot.benchmark.profile import Profile
+from opendr_facerot.benchmark.results import Results
 from opendr_facerot.errors import SettingsError
 from opendr_facerot.files import write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
 _PACKAGES = ("opendr_facerot", "numpy", "numba", "scipy", "onnxruntime", "torch")
-_HEADER = ("what", "threads", "runs", "median", "spread", "ratio")
+
+COLUMNS = ("what", "threads", "runs", "median", "spread", "ratio")
+"""Of :func:`row`."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Measurements and where they were made.
+    """Results and where they were made.
 
     Attributes:
         about: Machine, versions and command, in words.
-        measurements: In the order in which they were made.
+        results: The figures.
     """
 
     about: Mapping[str, str]
-    measurements: Sequence[Measurement]
+    results: Results
+
+    @property
+    def measurements(self) -> Sequence[Measurement]:
+        """In the order in which they were made."""
+        return self.results.measurements
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """Where the time goes."""
+        return self.results.profiles
 
     @classmethod
     def read(cls, path: Path) -> Report:
@@ -43,51 +56,28 @@ class Report:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != _FORMAT:
                 raise ValueError(f"format {content['format']}, not {_FORMAT}")
-            measurements = [
-                Measurement(**{**row, "values": tuple(row["values"])})
-                for row in content["measurements"]
-            ]
-            return cls(dict(content["about"]), measurements)
+            return cls(dict(content["about"]), Results.from_plain(content))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(
                 f"{path} is not a report of facerot bench ({error}): make one with --json"
             ) from error
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
-        rows = [asdict(one) for one in self.measurements]
-        content = {"format": _FORMAT, "about": dict(self.about), "measurements": rows}
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+        """Write as JSON.
 
-    def write_markdown(self, path: Path) -> None:
-        """Write as a page for people."""
-        write_atomically(path, self.markdown().encode())
+        Raises:
+            ImageError: It cannot be written.
+        """
+        content = {"format": _FORMAT, "about": dict(self.about), **asdict(self.results)}
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
     def table(self) -> str:
         """Columns of text."""
-        rows = [_HEADER, *(_row(one) for one in self.measurements)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+        rows = [COLUMNS, *(row(one) for one in self.measurements)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
-        )
-
-    def markdown(self) -> str:
-        """A page: what was measured where, and a table."""
-        rows = [_HEADER, ("---",) * len(_HEADER), *(_row(one) for one in self.measurements)]
-        return "\n".join(
-            [
-                "# Performance",
-                "",
-                "Made by `facerot bench`. The median of the runs, its interquartile range, and the",
-                "median in terms of what is named beside it, measured in the same process: below 1",
-                "is faster or smaller than that.",
-                "",
-                *(f"- {key}: {value}" for key, value in self.about.items()),
-                "",
-                *(f"| {' | '.join(row)} |" for row in rows),
-                "",
-            ]
         )
 
 
@@ -102,7 +92,8 @@ def about_this_run(command: str) -> dict[str, str]:
     }
 
 
-def _row(one: Measurement) -> tuple[str, ...]:
+def row(one: Measurement) -> tuple[str, ...]:
+    """A measurement as cells, those of :data:`COLUMNS`."""
     ratios = ", ".join(f"{ratio:.3g} x {name}" for name, ratio in one.ratios.items())
     runs = str(len(one.values))
     return one.name, str(one.threads), runs, *_amounts(one), ratios
@@ -111,6 +102,8 @@ def _row(one: Measurement) -> tuple[str, ...]:
 def _amounts(one: Measurement) -> tuple[str, str]:
     if one.unit == MEBIBYTES:
         return f"{one.median:.0f} MiB", f"{one.spread:.0f} MiB"
+    if one.unit == SHARE:
+        return f"{100 * one.median:.2g} %", f"{100 * one.spread:.2g} %"
     return f"{1e3 * one.median:.4g} ms", f"{1e3 * one.spread:.2g} ms"
 
 
@@ -126,5 +119,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.machine()
-    names: list[Any] = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return str(names[0]).strip() if names else platform.machine()
+    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else platform.machine()

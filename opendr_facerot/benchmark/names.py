@@ -1,0 +1,28 @@
+"""Names of the figures that are looked up again, for a target or to compare with the original."""
+
+from __future__ import annotations
+
+FIT = "head, fit of a 640x480 frame"
+VIEW = "head, a view of 256 pixels"
+LARGE_VIEW = "head, a view of 1024 pixels"
+HEAD_MEMORY = "head, peak memory of fits and nine views"
+TRACKED = "head, tracked frame"
+MESH = "rasterizer, 105840 triangles, 512 pixels"
+MESH_COLOURS = "rasterizer, colours of 105840 triangles"
+MESH_VIEW = "rasterizer, two pictures of 105840 triangles with erosion"
+EAGER = "generator, as trained, float32, a view"
+FAST = "generator, fast, bfloat16, a view of 4"
+INEXACT = "generator, fast, bfloat16: pixels more than 2 of 255 steps off"
+LABEL = "rotate_and_render, label of a view"
+NINE_GENERATED = "rotate_and_render, nine views"
+IMPORT = "startup, import opendr_facerot"
+ROTATE = "startup, facerot rotate, one photo, five views"
+ROTATE_MEMORY = f"{ROTATE}: peak memory"
+NODE_READY = "startup, node, until it is active"
+NODE_PERIOD = "node, nine views of a 30 Hz camera: between two outputs"
+NODE_AGE = "node, nine views of a 30 Hz camera: age of an output"
+NODE_WORK = "node, nine views of a 30 Hz camera: processor time of an output"
+
+SINGLE_VIEW = "a view of 256 pixels"
+PRODUCTS = "the machine's matrix products"
+"""Baselines."""
