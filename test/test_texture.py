@@ -13,18 +13,14 @@ from opendr_facerot.filters import smoothstep
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.bands import run_bands
+from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 from opendr_facerot.render.neck_turn import turn_on_neck
 from opendr_facerot.render.projection import facing
-from opendr_facerot.render.texture import (
-    DETAIL_ONE,
-    DETAIL_ZERO,
-    SUPERSAMPLING,
-    HeadShader,
-    VertexAppearance,
-)
+from opendr_facerot.render.texture import SUPERSAMPLING, HeadShader, VertexAppearance
 
 SIZE = 24
 CAMERA = Intrinsics(focal=40.0, cx=11.5, cy=11.5)
+DETAIL = np.random.default_rng(9).integers(0, 256, (16, 16, 2), dtype=np.uint8)
 
 
 def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexAppearance]:
@@ -46,7 +42,12 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         fill=rng.uniform(3, 5, (4, 3)).astype(np.float32),
         hair=rng.uniform(0, 1, 4).astype(np.float32),
         detail_xy=rng.uniform(0, 15, (4, 2)).astype(np.float32),
-        detail_level=np.array([0.05, 0.1, 0.2], np.float32),
+        detail=HeadDetail(
+            DETAIL,
+            1.0,
+            level=np.array([0.05, 0.1, 0.2], np.float32),
+            tint=np.array([0.7, 1.1, 1.5], np.float32),
+        ),
         source_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
         visible=rng.uniform(0, 1, 4).astype(np.float32),
         opacity=np.ones(4, np.float32),
@@ -55,7 +56,6 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
 
 
 COVERAGE = np.array([1.0, 0.8, 0.6, 1.0])
-DETAIL = np.random.default_rng(9).integers(0, 256, (16, 16, 2), dtype=np.uint8)
 
 
 def naive_shading(
@@ -113,10 +113,11 @@ def naive_shading(
                     * np.exp(at(appearance.second_correction))
                 )
                 hair = at(appearance.hair)
-                on_skin, on_hair, combed = appearance.detail_level
+                on_skin, on_hair, combed = appearance.detail.level
                 noise = sample(at(appearance.detail_xy), deviations)
                 grain = ((1 - hair) * on_skin + hair * on_hair) * noise[0]
                 grain += hair * combed * noise[1]
+                grain = grain * (1 - hair) + grain * hair * appearance.detail.tint
                 colour += (1 - own - other) * np.exp(at(appearance.fill) + grain)
                 alpha = at(COVERAGE * appearance.opacity) / n**2
                 image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import LEFT_EYE_CONTOUR, LIPS_INNER, RIGHT_EYE_CONTOUR
 from opendr_facerot.filters import blur, disc, pull_push, sample_bilinear, smoothstep
-from opendr_facerot.generate.detail import chart_positions
+from opendr_facerot.generate.detail import procedural_detail
+from opendr_facerot.generate.hair_detail import continue_hair, exemplar_hair
+from opendr_facerot.generate.head_chart import chart_positions
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, HeadSurface, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
@@ -159,7 +161,7 @@ def complete(
     seen = observe(model, vertices, work, matte, foreground, appearance, hair_zone)
     seen = replace(seen, xy=photo.intrinsics.project(vertices))
     stand_in = mirrored(model, seen, seen, hair_zone)
-    return complete_observed(
+    completed = complete_observed(
         model,
         seen,
         stand_in,
@@ -168,6 +170,9 @@ def complete(
         detail_level=detail_level,
         has_hair=appearance.has_hair,
     )
+    exemplar = exemplar_hair(seen, completed.hair)
+    detail = continue_hair(model, completed, exemplar, photo.face_height)
+    return replace(completed, detail=detail)
 
 
 def observe(
@@ -298,7 +303,7 @@ def complete_observed(
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
         detail_xy=chart_positions(surface.earless),
-        detail_level=detail_level,
+        detail=procedural_detail(detail_level),
         source_cosine=seen.cosine.astype(np.float32),
         visible=seen.visible.astype(np.float32),
         opacity=(1.0 - model.subdivide(_clothed(model.coarse, coarse))).astype(np.float32),

@@ -1,9 +1,8 @@
 """Fine detail for the parts of a head that the photo does not show: strands of hair, skin grain.
 
-The detail is noise of unit variance in the logarithm of the colour, drawn once on a flat chart of
-the head. The chart is the azimuthal equidistant projection about the crown, from where hair falls
-in all directions: its strands are straight lines through the chart's middle, and it has no seam
-but one point below the neck. How strong the detail is, each photo says itself.
+The detail is noise of unit variance in the logarithm of the colour, drawn once on the flat chart of
+:mod:`opendr_facerot.generate.head_chart`. How strong the detail is, each photo says itself. Where a
+photo shows enough hair, :mod:`opendr_facerot.generate.hair_detail` replaces the strands.
 """
 
 from __future__ import annotations
@@ -16,16 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import blur, smoothstep
+from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
-from opendr_facerot.render.texture import DETAIL_ONE, DETAIL_ZERO
+from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 
-CHART_SIDE = 1024
-"""Pixels across the chart, from one side of the neck over the crown to the other."""
-
-_CENTRE = np.array([0.0, 84.0, 4.0])  # of the head, template space
-_CROWN = np.array([0.0, math.cos(math.radians(25.0)), -math.sin(math.radians(25.0))])
-_CHART_PIXELS_PER_CM = CHART_SIDE / (2.0 * math.pi * 11.0)
 _WAVINESS = 0.08  # radians that strands deviate from straight lines
 _LEAST_WIDTH = 0.8  # pixels that a level is drawn with
 _STRAND_LEVELS = ((0.8, 40.0, 0.75), (2.0, 90.0, 0.55), (7.0, 160.0, 0.45))
@@ -35,18 +29,6 @@ _COMBED = (0.35, 0.55)  # coherence of hair that starts to be, and that is, comb
 _GRAIN_OF_HAIR = 0.6  # cropped hair's grain, as a share of its contrast
 _FEWEST_PIXELS = 200  # to measure on
 _MOST_HAIR, _MOST_SKIN = 0.22, 0.05  # natural log: more is not texture but light and shadow
-
-
-def chart_positions(vertices: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Positions ``(V, 2)`` on the chart, in pixels, of template vertices ``(V, 3)``."""
-    arm = vertices - _CENTRE
-    forward = np.cross([1.0, 0.0, 0.0], _CROWN)
-    height, x, z = arm @ _CROWN, arm[:, 0], arm @ forward
-    across = np.hypot(x, z)
-    from_crown = np.arctan2(across, height) / math.pi  # 0 at the crown, 1 at the point opposite
-    direction = np.stack([x, z], 1) / np.maximum(across, 1e-9)[:, None]
-    middle = (CHART_SIDE - 1) / 2
-    return (middle + middle * from_crown[:, None] * direction).astype(np.float32)
 
 
 def measure_detail(
@@ -128,26 +110,24 @@ def _coherence(luma: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
     return np.asarray(np.sqrt((xx - yy) ** 2 + 4.0 * xy**2) / (xx + yy + 1e-6))
 
 
-@lru_cache(maxsize=4)
-def detail_chart(pixels_per_cm: float) -> NDArray[np.uint8]:
-    """The chart for views of a resolution.
+def procedural_detail(level: NDArray[np.float32]) -> HeadDetail:
+    """Detail that is the same for every head but for its level.
 
     Args:
-        pixels_per_cm: Samples of the view per centimetre of the head; finer detail is left out.
-
-    Returns:
-        ``(CHART_SIDE, CHART_SIDE, 2)`` uint8: grain and strands, in steps of 1 / ``DETAIL_ONE``
-        standard deviations about ``DETAIL_ZERO``.
+        level: ``(3,)``, see :func:`measure_detail`.
     """
-    sampled = 0.5 * _CHART_PIXELS_PER_CM / pixels_per_cm  # half a sample of the view
-    chart = _full_chart()
-    if sampled > 0.6:
-        chart = cv2.GaussianBlur(chart, (0, 0), sampled)
-    return np.clip(np.round(DETAIL_ZERO + DETAIL_ONE * chart), 0, 255).astype(np.uint8)
+    return HeadDetail(
+        _procedural_chart(), CHART_SIDE / CHART_CENTIMETRES, level, np.ones(3, np.float32)
+    )
+
+
+def grain_chart() -> NDArray[np.uint8]:
+    """``(CHART_SIDE, CHART_SIDE)``, the grain of every :class:`HeadDetail`'s chart."""
+    return _procedural_chart()[..., 0]
 
 
 @lru_cache(maxsize=1)
-def _full_chart() -> NDArray[np.float32]:
+def _procedural_chart() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
 
     def level(width: float, length: float) -> NDArray[np.float32]:
@@ -163,7 +143,8 @@ def _full_chart() -> NDArray[np.float32]:
     grain = [share * level(width, 0.0) for width, share in _GRAIN_LEVELS]
     strands = [share * level(width, length) for width, length, share in _STRAND_LEVELS]
     layers = [np.sum(levels, axis=0) for levels in (grain, strands)]
-    return np.dstack([layer / layer.std() for layer in layers])
+    chart = np.dstack([layer / layer.std() for layer in layers])
+    return np.clip(np.round(DETAIL_ZERO + DETAIL_ONE * chart), 0, 255).astype(np.uint8)
 
 
 def _combed(noise: NDArray[np.float32], length: float) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
 from opendr_facerot.filters import pull_push, smoothstep
 from opendr_facerot.generate.completion import complete, sharpen_foreground
-from opendr_facerot.generate.detail import detail_chart, measure_detail
+from opendr_facerot.generate.detail import measure_detail, procedural_detail
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
@@ -204,7 +204,8 @@ class HeadRotator:
         """One picture of the head, turned by a rotation vector; see :meth:`HeadShader.shade`."""
         share = self._model.fine.zones.neck_weight
         vertices = turn_on_neck(look.vertices, share, pivot, turn)
-        return self._shader.shade(look.appearance, vertices, frame.camera, frame.size, frame.detail)
+        detail = look.appearance.detail.chart_for(frame.samples_per_cm)
+        return self._shader.shade(look.appearance, vertices, frame.camera, frame.size, detail)
 
     def track(self, *, real_time: bool = False) -> HeadTracker:
         """A tracker for one stream; see :meth:`TrackingRotator.track`."""
@@ -240,7 +241,7 @@ class HeadRotator:
             fill=np.zeros((count, 3), np.float32),
             hair=np.zeros(count, np.float32),
             detail_xy=np.zeros((count, 2), np.float32),
-            detail_level=np.zeros(3, np.float32),
+            detail=procedural_detail(np.zeros(3, np.float32)),
             source_cosine=np.zeros(count, np.float32),
             visible=np.zeros(count, np.float32),
             opacity=np.ones(count, np.float32),
@@ -248,7 +249,7 @@ class HeadRotator:
         vertices = (surface.vertices - PIVOT) @ MODEL_TO_CAMERA + [0.0, 0.0, 100.0]
         camera = Intrinsics(100.0, 31.5, 31.5)
         vertices = turn_on_neck(vertices, surface.zones.neck_weight, PIVOT, np.ones(3))
-        head, _ = self._shader.shade(blank, vertices, camera, 64, detail_chart(1.0))
+        head, _ = self._shader.shade(blank, vertices, camera, 64, blank.detail.chart)
         layer = np.zeros((64, 64, 4), np.uint8)
         over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
         over_colour(head, (0, 0, 0))

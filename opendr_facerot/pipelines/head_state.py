@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.generate.detail import detail_chart
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import HeadFit
 from opendr_facerot.reconstruct.work_image import WorkImage
@@ -26,7 +25,7 @@ class ViewFrame:
     Attributes:
         size: Side of the views, pixels.
         camera: Of the views.
-        detail: Detail chart at their resolution.
+        samples_per_cm: Of the views, per centimetre of the head.
         behind: ``(size, size, 3)`` uint8; this and the next three are those of a :class:`Plate`.
         collar: ``(size, size, 4)`` uint8.
         person: ``(size, size, 4)`` uint8.
@@ -36,7 +35,7 @@ class ViewFrame:
 
     size: int
     camera: Intrinsics
-    detail: NDArray[np.uint8]
+    samples_per_cm: float
     behind: NDArray[np.uint8]
     collar: NDArray[np.uint8]
     person: NDArray[np.uint8]
@@ -93,7 +92,7 @@ def photo_frame(
     return ViewFrame(
         size,
         camera.scaled(scale, *offset),
-        detail_chart(size * SUPERSAMPLING / (_VIEW_SIDE * _FACE_HEIGHT)),
+        size * SUPERSAMPLING / (_VIEW_SIDE * _FACE_HEIGHT),
         *place_layers(plate, scale, offset, size),
     )
 

@@ -19,6 +19,7 @@ from opendr_facerot.generate.fusion import (
     measure_sharpness,
     photos_agree,
 )
+from opendr_facerot.generate.hair_detail import continue_hair, exemplar_hair
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState
 from opendr_facerot.pipelines.photo_layers import PhotoLayers
@@ -139,15 +140,22 @@ def reconstruct_person(
         heads = in_light_of(model, heads, primary)
         agree = all(photos_agree(model, heads[primary].seen, head.seen) for head in heads)
         main = layers[primary]
-        detail = measure_detail(main.photo, heads[primary].texture, main.interior, main.look)
+        level = measure_detail(main.photo, heads[primary].texture, main.interior, main.look)
         order = [primary, *(k for k in range(len(photos)) if k != primary)]
+        fused = [
+            fuse(model, heads, k, hair_zone, detail_level=level, has_hair=main.look.has_hair)
+            for k in order
+        ]
+        # One for all: hair that none shows does not change as a view turns from photo to photo.
+        exemplar = exemplar_hair(heads[primary].seen, fused[0].hair)
+        detail = continue_hair(model, fused[0], exemplar, main.photo.face_height)
         homes = tuple(
             HomePhoto(
                 -fits[k].rotation.T @ fits[k].seen_from[:, 2],
                 _standing_as(fits[primary], fits[k], vertices[k]),
-                fuse(model, heads, k, hair_zone, detail_level=detail, has_hair=main.look.has_hair),
+                replace(appearance, detail=detail),
             )
-            for k in order
+            for k, appearance in zip(order, fused, strict=True)
         )
     return PersonHead(primary, fits[primary], homes, agree)
 

@@ -16,16 +16,16 @@ from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.cpu import BIN_ROWS, BinnedMesh
+from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 from opendr_facerot.render.kernels import inlined, kernel
 from opendr_facerot.render.projection import FAR, NEAR
 
 SUPERSAMPLING = 2
 """Samples per output pixel and axis: the anti-aliasing of silhouettes and texture."""
 
-DETAIL_ZERO, DETAIL_ONE = 128, 32
-"""Values of a detail chart that stand for no change and for one standard deviation."""
+OWN_RAMP = (0.05, 0.6)
+"""Confidence at which a sample starts to count, and counts fully."""
 
-_OWN_RAMP = (0.05, 0.6)  # confidence at which a sample starts to count, and counts fully
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
 _GRAZING = 0.06  # cosine in the view below which it makes no more difference
 _BLOCK = 1024  # vertices; fewer are not worth a thread
@@ -54,8 +54,7 @@ class VertexAppearance:
         fill: ``(V, 3)`` natural log of the RGB colour, 0..255, where neither is seen.
         hair: ``(V,)`` in [0, 1]: which detail the fill gets, the skin's or the hair's.
         detail_xy: ``(V, 2)`` position on the detail chart.
-        detail_level: ``(3,)`` standard deviation of the log colour's detail: grain on skin, grain
-            on hair, strands on hair.
+        detail: The fill's detail.
         source_cosine: ``(V,)`` cosine to the camera in the photo.
         visible: ``(V,)`` in [0, 1]: in the photo at all, however grazing.
         opacity: ``(V,)`` in [0, 1], 0 where clothing hides the head.
@@ -72,7 +71,7 @@ class VertexAppearance:
     fill: NDArray[np.float32]
     hair: NDArray[np.float32]
     detail_xy: NDArray[np.float32]
-    detail_level: NDArray[np.float32]
+    detail: HeadDetail
     source_cosine: NDArray[np.float32]
     visible: NDArray[np.float32]
     opacity: NDArray[np.float32]
@@ -127,7 +126,7 @@ class HeadShader:
         exact = np.ascontiguousarray(vertices, np.float64)
         ndc, inverse_depth, table = self._vertex_stage(appearance, exact, fine, samples, threads)
         binned = BinnedMesh(ndc, self._drawn, samples, threads)
-        level = appearance.detail_level / np.float32(DETAIL_ONE)
+        level = appearance.detail.level / np.float32(DETAIL_ONE)
         image = np.zeros((size, size, 4), np.float32)
         areas = np.zeros((size, 2))
 
@@ -150,7 +149,9 @@ class HeadShader:
                     table,
                     appearance.foreground,
                     detail,
+                    DETAIL_ZERO,
                     level,
+                    appearance.detail.tint,
                     image[rows],
                     areas[rows],
                 )
@@ -306,7 +307,7 @@ def _bilinear(photo, x, y, colour):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _detail(chart, level, x, y, hair):  # type: ignore[no-untyped-def]
+def _detail(chart, zero, level, x, y, hair):  # type: ignore[no-untyped-def]
     """Log colour of the chart's detail at a position."""
     one = np.float32(1.0)
     x = min(max(x, np.float32(0.0)), np.float32(chart.shape[1] - 1.001))
@@ -322,7 +323,7 @@ def _detail(chart, level, x, y, hair):  # type: ignore[no-untyped-def]
         top += np.float32(chart[row, column + 1, kind]) * u
         bottom = np.float32(chart[row + 1, column, kind]) * (one - u)
         bottom += np.float32(chart[row + 1, column + 1, kind]) * u
-        total += share * (top * (one - v) + bottom * v - np.float32(DETAIL_ZERO))
+        total += share * (top * (one - v) + bottom * v - np.float32(zero))
     return total
 
 
@@ -336,7 +337,9 @@ def _shade_rows(  # type: ignore[no-untyped-def]
     table,
     photo,
     detail,
+    detail_zero,
     detail_level,
+    detail_tint,
     image,
     areas,
 ):
@@ -362,8 +365,8 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                 w2 = barycentric[y, x, 2] * depth[y, x] * inverse_depth[k]
                 for a in range(_COLUMNS):
                     value[a] = w0 * table[i, a] + w1 * table[j, a] + w2 * table[k, a]
-                own = np.float32(_ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_OWN]))
-                other = (one - own) * np.float32(_ramp(_OWN_RAMP[0], _OWN_RAMP[1], value[_SECOND]))
+                own = np.float32(_ramp(OWN_RAMP[0], OWN_RAMP[1], value[_OWN]))
+                other = (one - own) * np.float32(_ramp(OWN_RAMP[0], OWN_RAMP[1], value[_SECOND]))
                 rest = one - own - other
                 colour0 = colour1 = colour2 = zero
                 if own > zero:
@@ -376,10 +379,13 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                     colour2 += other * second[2] * np.exp(value[_CORRECTION + 2])
                 if rest > zero:
                     x_chart, y_chart = value[_DETAIL], value[_DETAIL + 1]
-                    grain = _detail(detail, detail_level, x_chart, y_chart, value[_HAIR])
-                    colour0 += rest * np.exp(value[_FILL] + grain)
-                    colour1 += rest * np.exp(value[_FILL + 1] + grain)
-                    colour2 += rest * np.exp(value[_FILL + 2] + grain)
+                    hair = value[_HAIR]
+                    grain = _detail(detail, detail_zero, detail_level, x_chart, y_chart, hair)
+                    on_hair = hair * grain
+                    grain -= on_hair
+                    colour0 += rest * np.exp(value[_FILL] + grain + on_hair * detail_tint[0])
+                    colour1 += rest * np.exp(value[_FILL + 1] + grain + on_hair * detail_tint[1])
+                    colour2 += rest * np.exp(value[_FILL + 2] + grain + on_hair * detail_tint[2])
                 weight = value[_COVERAGE] * share
                 red += weight * min(colour0, white)
                 green += weight * min(colour1, white)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +159,7 @@ class LookKeeper:
     def __init__(self, tools: HeadTools, first: FittedFace, sight: FrameSight, time: float) -> None:
         self._tools = tools
         self._place: HeadState = first.state
+        self._detail = self._place.appearance.detail
         self._begun: _Begun | None = None
         self._newer: Keyframe | None = None
         self._newer_from = 0.0
@@ -235,6 +236,8 @@ class LookKeeper:
         self, fitted: FittedFace, sight: FrameSight, time: float, exposure: NDArray[np.floating]
     ) -> Keyframe:
         state: HeadState = fitted.state
+        # Hair that is not seen is made up once: made up again, it would flicker.
+        state = replace(state, appearance=replace(state.appearance, detail=self._detail))
         scenery, place = state.scenery, self._place.scenery
         assert isinstance(scenery, PhotoScenery)
         assert isinstance(place, PhotoScenery)

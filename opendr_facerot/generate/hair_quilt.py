@@ -1,0 +1,369 @@
+"""Hair continued over the part of a chart where no photo shows it, from the part where one does.
+
+Image quilting (Efros and Freeman, SIGGRAPH 2001) with patches that are cut all around: one after
+the other, from the border of what is known outwards, each is copied from where it differs least
+from what is there already, and cut off along the closed line where the two differ least. A patch
+keeps its direction as seen from the crown, from where hair is combed: it is turned about the
+chart's middle, and never mirrored. The chart is that of :mod:`opendr_facerot.generate.head_chart`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from opendr_facerot.render.kernels import inlined, kernel
+
+NOWHERE, UNKNOWN, OWN = -2, -1, 0
+"""Labels of pixels that need no value, that have none yet, and that keep their own."""
+
+_DIRECTIONS, _RINGS = 40, 12  # at which patches are compared and cut
+_CORE = 3  # rings that are always copied
+_MOST_SOURCES, _FEWEST_SOURCES = 128, 24
+_REUSE = 0.1  # of the values' variance that a patch's use adds to the cost of those around it
+_NARROW = 0.6  # of the variance that is added to the cost of a patch with no room around its core
+_BUTT = 1e-4  # squared difference that is as bad as a ring less, where there is nothing to meet
+_MOST_STRETCH, _LEAST_ANGLE = 2.5, 0.05  # of the chart across the direction from the crown; radians
+_FAR_ANGLE = 2.0  # radians from the crown from where the chart is stretched most
+
+
+@dataclass(frozen=True, eq=False)
+class Quilt:
+    """Where each pixel of a chart has its value from.
+
+    Attributes:
+        label: ``(N, N)`` int32: ``NOWHERE``, ``OWN`` or k > 0 for the k-th patch.
+        patches: ``(K, 2, 3)`` float32: pixel ``(x, y)`` of patch k is a copy of pixel
+            ``patches[k - 1] @ (x, y, 1)``.
+    """
+
+    label: NDArray[np.int32]
+    patches: NDArray[np.float32]
+
+
+def quilt(
+    values: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    exemplar: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    radii: tuple[float, ...],
+) -> Quilt | None:
+    """Find out what to copy where.
+
+    Args:
+        values: ``(N, N)`` float32, what is copied.
+        known: ``(N, N)`` bool, pixels that keep their values.
+        exemplar: ``(N, N)`` bool, known pixels that may be copied.
+        wanted: ``(N, N)`` bool, pixels that need a value.
+        radii: Radii of patches to try, pixels at the middle of the chart, the best first.
+
+    Returns:
+        None if the exemplar has room for too few patches even of the last radius.
+    """
+    for radius in radii:
+        sources = _sources(exemplar, radius)
+        if len(sources) >= _FEWEST_SOURCES:
+            break
+    else:
+        return None
+    label = np.where(known, OWN, np.where(wanted, UNKNOWN, NOWHERE)).astype(np.int32)
+    away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5)
+    rows, columns = np.nonzero(label == UNKNOWN)
+    order = np.argsort(away[rows, columns], kind="stable")
+    to_fill = np.stack([columns, rows], axis=1)[order].astype(np.int32)
+    patches = np.empty((len(to_fill), 2, 3), np.float32)
+    variance = float(values[exemplar].var())
+    count = _cover(
+        values.copy(),
+        label,
+        exemplar,
+        to_fill,
+        sources,
+        np.float32(radius),
+        np.float32(_REUSE * variance),
+        np.float32(_NARROW * variance),
+        patches,
+    )
+    return Quilt(label, patches[:count].copy())
+
+
+def _sources(exemplar: NDArray[np.bool_], radius: float) -> NDArray[np.float32]:
+    """Middles ``(C, 2)`` of patches whose core lies in the exemplar."""
+    core = radius * (_CORE + 1) / _RINGS
+    clear = cv2.distanceTransform(np.pad(exemplar, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    rows, columns = np.nonzero(clear > core)
+    middle = (len(exemplar) - 1) / 2
+    angle = np.hypot(columns - middle, rows - middle) * (2.0 * math.pi / len(exemplar))
+    stretch = np.minimum(1.0 / np.sinc(np.minimum(angle, _FAR_ANGLE) / math.pi), _MOST_STRETCH)
+    inside = clear[rows, columns] > core * stretch
+    step = max(1, math.ceil(np.count_nonzero(inside) / _MOST_SOURCES))
+    return np.stack([columns, rows], axis=1)[inside][::step].astype(np.float32)
+
+
+@inlined
+def _frame(x, y, side):  # type: ignore[no-untyped-def]
+    """Direction away from the chart's middle, and how far the chart is stretched across it."""
+    middle = np.float32(0.5) * np.float32(side - 1)
+    dx, dy = np.float32(x) - middle, np.float32(y) - middle
+    distance = np.float32(np.sqrt(dx * dx + dy * dy))
+    angle = distance * np.float32(2.0 * math.pi) / np.float32(side)
+    ux, uy, stretch = np.float32(1.0), np.float32(0.0), np.float32(1.0)
+    if angle > np.float32(_LEAST_ANGLE):
+        ux, uy = dx / distance, dy / distance
+        stretch = np.float32(_MOST_STRETCH)
+        if angle < np.float32(_FAR_ANGLE):
+            stretch = min(angle / np.float32(np.sin(angle)), stretch)
+    return ux, uy, stretch
+
+
+@inlined
+def _ring_pixel(x, y, frame, radius, k, j, last):  # type: ignore[no-untyped-def]
+    """The pixel in direction ``k`` and ring ``j`` of a patch, kept inside the chart."""
+    ux, uy, stretch = frame
+    turn = np.float32(2.0 * math.pi / _DIRECTIONS) * np.float32(k)
+    r = radius * np.float32(j + 1) / np.float32(_RINGS)
+    along, across = r * np.float32(np.cos(turn)), r * stretch * np.float32(np.sin(turn))
+    px = np.float32(x) + along * ux - across * uy + np.float32(0.5)
+    py = np.float32(y) + along * uy + across * ux + np.float32(0.5)
+    return min(max(np.intp(px), 0), last), min(max(np.intp(py), 0), last)
+
+
+@kernel
+def _cover(  # type: ignore[no-untyped-def]
+    values, label, exemplar, to_fill, sources, radius, reuse, narrow, patches
+):
+    """Fill what is unknown, in order, patch by patch; returns their number."""
+    side, last, samples = len(values), len(values) - 1, _DIRECTIONS * _RINGS
+    offered = np.empty((len(sources), samples), np.float32)
+    usable = np.zeros((len(sources), samples), np.float32)
+    penalty = np.empty(len(sources), np.float32)
+    for s in range(len(sources)):
+        frame = _frame(sources[s, 0], sources[s, 1], side)
+        area = 0
+        for k in range(_DIRECTIONS):
+            inside = True
+            for j in range(_RINGS):
+                px, py = _ring_pixel(sources[s, 0], sources[s, 1], frame, radius, k, j, last)
+                inside = inside and (exemplar[py, px] or j <= _CORE)
+                offered[s, k * _RINGS + j] = values[py, px]
+                if inside:
+                    usable[s, k * _RINGS + j] = np.float32(1.0)
+                    area += 2 * j + 1
+        penalty[s] = narrow * (np.float32(1.0) - np.float32(area) / (samples * _RINGS))
+
+    met = np.empty(samples, np.intp)
+    there = np.empty(samples, np.float32)
+    weight = np.empty(samples, np.float32)
+    difference = np.empty((_DIRECTIONS, _RINGS), np.float32)
+    cut = np.empty(_DIRECTIONS, np.intp)
+    count = 0
+    for f in range(len(to_fill)):
+        if label[to_fill[f, 1], to_fill[f, 0]] != UNKNOWN:
+            continue
+        x, y = _ahead(label, to_fill[f, 0], to_fill[f, 1], radius)
+        frame = _frame(x, y, side)
+        meeting = 0
+        for k in range(_DIRECTIONS):
+            for j in range(_RINGS):
+                px, py = _ring_pixel(x, y, frame, radius, k, j, last)
+                if label[py, px] >= OWN:
+                    met[meeting] = k * _RINGS + j
+                    there[meeting] = values[py, px]
+                    weight[meeting] = np.float32(j + 1)  # outer rings are longer
+                    meeting += 1
+        best = _best_source(met[:meeting], there, weight, offered, usable, penalty)
+        for s in range(len(sources)):
+            dx, dy = sources[s, 0] - sources[best, 0], sources[s, 1] - sources[best, 1]
+            near = np.float32(4.0) * (dx * dx + dy * dy) / (radius * radius)
+            penalty[s] += reuse * np.float32(np.exp(-near))
+
+        for k in range(_DIRECTIONS):
+            for j in range(_RINGS):
+                # Where there is nothing to meet, the more the better.
+                difference[k, j] = np.float32(_BUTT) * np.float32(_RINGS - j)
+                if usable[best, k * _RINGS + j] == 0.0:
+                    difference[k, j] = np.float32(1e6)
+        for i in range(meeting):
+            apart = there[i] - offered[best, met[i]]
+            difference[met[i] // _RINGS, met[i] % _RINGS] += apart * apart
+        _cut(difference, cut)
+
+        matrix = patches[count]
+        source_frame = _frame(sources[best, 0], sources[best, 1], side)
+        _placed(x, y, frame, sources[best], source_frame, matrix)
+        count += 1
+        _paste(values, label, x, y, frame, radius, cut, matrix, count)
+    return count
+
+
+@inlined
+def _ahead(label, x, y, radius):  # type: ignore[no-untyped-def]
+    """The middle of a patch with (x, y) in its core, towards what is unknown around that."""
+    last = len(label) - 1
+    reach = np.intp(np.float32(0.6) * radius)
+    total_x = total_y = count = 0
+    for py in range(max(y - reach, 0), min(y + reach, last) + 1):
+        for px in range(max(x - reach, 0), min(x + reach, last) + 1):
+            if label[py, px] == UNKNOWN:
+                total_x += px - x
+                total_y += py - y
+                count += 1
+    dx, dy = np.float32(total_x) / np.float32(count), np.float32(total_y) / np.float32(count)
+    most = radius * np.float32(_CORE / _RINGS)
+    share = min(most / max(np.float32(np.sqrt(dx * dx + dy * dy)), most), np.float32(1.0))
+    return x + np.intp(np.round(dx * share)), y + np.intp(np.round(dy * share))
+
+
+@kernel
+def _best_source(met, there, weight, offered, usable, penalty):  # type: ignore[no-untyped-def]
+    """The source that differs least, its penalty added, from what is there."""
+    best, least = 0, np.float32(np.inf)
+    for s in range(len(offered)):
+        cost = total = np.float32(0.0)
+        for i in range(len(met)):
+            apart = there[i] - offered[s, met[i]]
+            w = weight[i] * usable[s, met[i]]
+            cost += w * apart * apart
+            total += w
+        cost = cost / max(total, np.float32(1.0)) + penalty[s]
+        if cost < least:
+            best, least = s, cost
+    return best
+
+
+@kernel
+def _cut(difference, cut):  # type: ignore[no-untyped-def]
+    """The closed line around a patch, a ring per direction, along which differences add up least.
+
+    Neighbouring directions are at most one ring apart. Dynamic programming around the circle,
+    twice: the second time from the ring that the first time found halfway.
+    """
+    directions, rings = difference.shape
+    cost = np.empty((directions + 1, rings), np.float32)
+    before = np.empty((directions + 1, rings), np.intp)
+    start = -1
+    for offset in (0, directions // 2):
+        for j in range(rings):
+            closed = j < _CORE or (start >= 0 and j != start)
+            cost[0, j] = np.float32(np.inf) if closed else difference[offset, j]
+        for step in range(1, directions + 1):
+            k = (step + offset) % directions
+            for j in range(rings):
+                cost[step, j] = np.float32(np.inf)
+                before[step, j] = j
+                for i in range(max(j - 1, _CORE), min(j + 2, rings)):
+                    if j >= _CORE and cost[step - 1, i] + difference[k, j] < cost[step, j]:
+                        cost[step, j] = cost[step - 1, i] + difference[k, j]
+                        before[step, j] = i
+        ring = start if start >= 0 else np.argmin(cost[directions])
+        for step in range(directions, 0, -1):
+            cut[(step + offset) % directions] = ring
+            ring = before[step, ring]
+        start = cut[directions // 2]
+
+
+@inlined
+def _placed(x, y, frame, source, source_frame, matrix):  # type: ignore[no-untyped-def]
+    """The matrix that takes pixels around (x, y) to those around a source, turned as it is."""
+    ux, uy, stretch = frame
+    vx, vy, source_stretch = source_frame
+    across = source_stretch / stretch
+    matrix[0, 0], matrix[0, 1] = ux * vx + uy * vy * across, uy * vx - ux * vy * across
+    matrix[1, 0], matrix[1, 1] = ux * vy - uy * vx * across, uy * vy + ux * vx * across
+    for c in range(2):
+        matrix[c, 2] = source[c] - matrix[c, 0] * np.float32(x) - matrix[c, 1] * np.float32(y)
+
+
+@kernel
+def _paste(values, label, x, y, frame, radius, cut, matrix, number):  # type: ignore[no-untyped-def]
+    """Copy a patch as far as it is cut; what is known from the start stays."""
+    last = len(label) - 1
+    ux, uy, stretch = frame
+    reach = np.intp(radius * stretch) + 1
+    for py in range(max(y - reach, 0), min(y + reach, last) + 1):
+        for px in range(max(x - reach, 0), min(x + reach, last) + 1):
+            if label[py, px] == NOWHERE or label[py, px] == OWN:
+                continue
+            dx, dy = np.float32(px - x), np.float32(py - y)
+            along, across = dx * ux + dy * uy, (dy * ux - dx * uy) / stretch
+            ring = np.sqrt(along * along + across * across) / radius * np.float32(_RINGS)
+            if ring > _RINGS:
+                continue
+            turn = np.arctan2(across, along) * np.float32(_DIRECTIONS / (2.0 * math.pi))
+            if ring > cut[np.intp(np.round(turn)) % _DIRECTIONS] + 1:
+                continue
+            sx = np.intp(matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] + np.float32(0.5))
+            sy = np.intp(matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] + np.float32(0.5))
+            values[py, px] = values[min(max(sy, 0), last), min(max(sx, 0), last)]
+            label[py, px] = number
+
+
+def sew(quilted: Quilt, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Copy the values of a finer chart as a quilt says, the seams blended over one of its pixels.
+
+    Args:
+        quilted: The quilt, of N pixels across.
+        values: ``(M, M)`` float32 chart of the same extent, M >= N.
+
+    Returns:
+        ``(M, M)`` float32; 0 where the quilt has nothing.
+    """
+    result = np.zeros_like(values)
+    _sew(quilted.label, quilted.patches, values, result)
+    return result
+
+
+@inlined
+def _copied(values, matrix, x, y, ratio):  # type: ignore[no-untyped-def]
+    """Value of the finer chart that a patch has at (x, y) of the coarser one."""
+    half, one = np.float32(0.5), np.float32(1.0)
+    most = np.float32(len(values) - 1.001)
+    sx = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] + half) * ratio - half
+    sy = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] + half) * ratio - half
+    sx, sy = min(max(sx, np.float32(0.0)), most), min(max(sy, np.float32(0.0)), most)
+    column, row = np.intp(sx), np.intp(sy)
+    u, v = sx - np.float32(column), sy - np.float32(row)
+    top = values[row, column] * (one - u) + values[row, column + 1] * u
+    bottom = values[row + 1, column] * (one - u) + values[row + 1, column + 1] * u
+    return top * (one - v) + bottom * v
+
+
+@kernel
+def _sew(label, patches, values, result):  # type: ignore[no-untyped-def]
+    side, fine = len(label), len(values)
+    ratio = np.float32(fine) / np.float32(side)
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    most = np.float32(side - 1.001)
+    near, share = np.empty(4, np.int32), np.empty(4, np.float32)
+    for y in range(fine):
+        cy = min(max((np.float32(y) + half) / ratio - half, zero), most)
+        row = np.intp(cy)
+        v = cy - np.float32(row)
+        for x in range(fine):
+            cx = min(max((np.float32(x) + half) / ratio - half, zero), most)
+            column = np.intp(cx)
+            for n in range(4):
+                near[n] = label[row + n // 2, column + n % 2]
+            if near[0] == near[1] == near[2] == near[3]:
+                if near[0] == OWN:
+                    result[y, x] = values[y, x]
+                elif near[0] > OWN:
+                    result[y, x] = _copied(values, patches[near[0] - 1], cx, cy, ratio)
+                continue
+            u = cx - np.float32(column)
+            share[0], share[1] = (one - u) * (one - v), u * (one - v)
+            share[2], share[3] = (one - u) * v, u * v
+            total = whole = zero
+            for n in range(4):
+                if near[n] == OWN:
+                    total += share[n] * values[y, x]
+                    whole += share[n]
+                elif near[n] > OWN:
+                    total += share[n] * _copied(values, patches[near[n] - 1], cx, cy, ratio)
+                    whole += share[n]
+            if whole > zero:
+                result[y, x] = total / whole
