@@ -96,7 +96,7 @@ def measure_lag(rotator: HeadRotator, frames: Sequence[StreamFrame]) -> dict[str
 def _lag(true: NDArray[np.floating], found: NDArray[np.floating]) -> Row:
     k = np.arange(len(true))
     fits = []
-    for delay in _DELAYS:
+    for delay in _DELAYS.tolist():
         shifted = np.interp(k - delay, k, true)[_SETTLED:]
         basis = np.c_[shifted, np.ones_like(shifted)]
         factors = np.linalg.lstsq(basis, found[_SETTLED:], rcond=None)[0]

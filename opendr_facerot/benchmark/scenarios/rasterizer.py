@@ -17,7 +17,7 @@ from opendr_facerot.render.rasterize import rasterize
 from opendr_facerot.render.rotate_render import face_colours, render_view, texture_face
 
 _SIZE = 256
-_ORACLE_FACES = 50  # of the large mesh: the naive rasteriser's cost is proportional to them
+_ORACLE_FACES = 200  # of the large mesh: the naive rasteriser's cost is proportional to them
 _ORACLE_RUNS = 3
 
 
