@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
-from threading import Lock, local
+from threading import Lock, get_native_id, local
 
 from threadpoolctl import ThreadpoolController
+
+_STANDING_BACK = 10  # of niceness: a tenth of the time, where the other thread wants all of it
+_NICEST = 19
 
 _here = local()
 
@@ -27,6 +31,17 @@ def undivided() -> Iterator[None]:
 def is_undivided() -> bool:
     """Whether the calling thread is within :func:`undivided`."""
     return getattr(_here, "undivided", False)
+
+
+def stand_back() -> None:
+    """Leave the cores to other threads that want them, where the system counts threads one by one.
+
+    For good: the calling thread's niceness is raised.
+    """
+    if sys.platform == "linux":
+        here = get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, here) + _STANDING_BACK
+        os.setpriority(os.PRIO_PROCESS, here, min(niceness, _NICEST))
 
 
 def thread_count() -> int:

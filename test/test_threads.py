@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-from threading import Barrier, Thread
+import os
+import sys
+from threading import Barrier, Thread, get_native_id
 
 import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from opendr_facerot.threads import is_undivided, single_threaded_blas, thread_count, undivided
+from opendr_facerot.threads import (
+    is_undivided,
+    single_threaded_blas,
+    stand_back,
+    thread_count,
+    undivided,
+)
 
 
 def blas_threads() -> set[int]:
@@ -65,3 +73,22 @@ def test_undivided_work_is_that_of_the_thread_that_says_so() -> None:
         other.join(10)
     assert others == [before]
     assert not is_undivided()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_standing_back_is_a_matter_of_one_thread() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, get_native_id())
+
+    before, after = niceness(), list[int]()
+
+    def stand_back_twice() -> None:
+        for _ in range(2):
+            stand_back()
+            after.append(niceness())
+
+    other = Thread(target=stand_back_twice)
+    other.start()
+    other.join(10)
+    assert after == [min(before + 10, 19), 19]
+    assert niceness() == before

@@ -16,7 +16,7 @@ from opendr_facerot.pipelines.head_state import HeadState, PhotoScenery
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.rotator import Face, FittedFace
-from opendr_facerot.threads import single_threaded_blas, undivided
+from opendr_facerot.threads import single_threaded_blas, stand_back, undivided
 from opendr_facerot.tracking.keyframe import HeadLook, head_look
 from opendr_facerot.tracking.live_texture import FrameSight
 from opendr_facerot.tracking.scenery import MixedScenery, PlacedScenery
@@ -92,7 +92,9 @@ class FullFits:
     def __init__(self, reconstruct: Reconstruct, *, real_time: bool) -> None:
         self.real_time = real_time
         self._reconstruct = reconstruct
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="facerot refresh")
+        self._thread = ThreadPoolExecutor(
+            1, "facerot refresh", initializer=stand_back if real_time else None
+        )
         self._newest: Future[FittedFace] | None = None
         self._next_time = -np.inf
 
