@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -54,29 +54,37 @@ class PlacedScenery:
         return self._frame
 
 
-@dataclass(frozen=True, eq=False)
 class MixedScenery:
-    """One or two surroundings, blended, at an exposure.
+    """One or two surroundings, blended, at an exposure. Keeps the frame of the latest size.
 
-    Attributes:
+    Args:
         parts: Surroundings and their shares, which add up to 1.
         exposure: ``(3,)`` natural log of the RGB exposure to show them at.
     """
 
-    parts: Sequence[tuple[PlacedScenery, float]]
-    exposure: NDArray[np.floating]
+    def __init__(
+        self, parts: Sequence[tuple[PlacedScenery, float]], exposure: NDArray[np.floating]
+    ) -> None:
+        self._parts = parts
+        self._exposure = exposure
+        self._frame: ViewFrame | None = None
 
     def frame(self, size: int) -> ViewFrame:
         """The frame of views of a size; see :class:`Scenery`."""
+        if self._frame is None or self._frame.size != size:
+            self._frame = self._mixed(size)
+        return self._frame
+
+    def _mixed(self, size: int) -> ViewFrame:
         mixed: dict[str, Any] = {}
-        frames = [part.frame(size) for part, _ in self.parts]
+        frames = [part.frame(size) for part, _ in self._parts]
         for name in _LAYERS:
             layers = [
-                scaled_colours(getattr(frame, name), self.exposure - part.exposure)
-                for frame, (part, _) in zip(frames, self.parts, strict=True)
+                scaled_colours(getattr(frame, name), self._exposure - part.exposure)
+                for frame, (part, _) in zip(frames, self._parts, strict=True)
             ]
             if len(layers) == 2:
-                (_, first), (_, second) = self.parts
+                (_, first), (_, second) = self._parts
                 layers = [np.asarray(cv2.addWeighted(layers[0], first, layers[1], second, 0.0))]
             (mixed[name],) = layers
         return replace(frames[-1], **mixed)
