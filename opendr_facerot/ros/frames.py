@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from opendr_facerot.ros.images import ImageMessage
 from opendr_facerot.rotator import FittedFace, RotatorSettings
 
-_STILL_LATEST = 1.0
+_STILL_LATEST = 2.0
 """Seconds before the latest frame in which faces may have been fitted to stand for those in it."""
 
 

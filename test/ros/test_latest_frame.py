@@ -132,8 +132,8 @@ def test_faces_are_forgotten_when_the_node_is_disabled(turner: Turner) -> None:
     ("later", "found", "limit", "wanted", "stands"),
     [
         (0.0, 2, 0, {}, True),
-        (0.9, 2, 0, {"max_faces": 1}, True),
-        (1.1, 2, 0, {}, False),  # seconds; too old
+        (1.9, 2, 0, {"max_faces": 1}, True),
+        (2.1, 2, 0, {}, False),  # seconds; too old
         (0.0, 2, 2, {}, False),  # there may be more faces
         (0.0, 1, 2, {}, True),
         (0.0, 2, 2, {"max_faces": 2}, True),
