@@ -22,6 +22,8 @@ _ROUNDS = 6
 _ROUNDS_NEARBY = 2  # from the parameters of a moment before
 OVAL_WEIGHT = 0.35
 """Of the face's contour, which slides over the cheek as the head turns."""
+_SEEN_FROM = (-0.1, 0.3)  # cosine to the camera from which a landmark counts, and counts fully
+_UNSEEN_WEIGHT = 0.05  # the landmark net guesses what is turned away
 _DEPTH_WEIGHT = 0.35  # the landmark net's relative depth is only roughly right
 IDENTITY_PRIOR, EXPRESSION_PRIOR = 0.6, 0.35
 PRIOR_SCALE = 0.06 * np.sqrt(468.0)
@@ -74,7 +76,7 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     """Fit the head model to the landmarks of one face.
 
     What :func:`fit_parameters` leaves is taken up by a smooth displacement, parallel to the image,
-    of the front of the head.
+    of the front of the head, as far as it is turned to the camera.
 
     Args:
         model: The head model.
@@ -84,7 +86,10 @@ def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intr
     fit = fit_parameters(model, landmarks, intrinsics)
     shape = head_shape(model, fit.identity, fit.expression)
     vertices = shape @ fit.rotation.T + fit.translation
-    offset, displacement = lateral_displacement(model.landmarks(vertices), landmarks, intrinsics)
+    fitted = model.landmarks(vertices)
+    offset, displacement = lateral_displacement(fitted, landmarks, intrinsics)
+    normals = model.landmark_normals @ fit.rotation.T
+    displacement *= seen_share(normals, fitted)[:, None]
     return HeadFit(
         seen_from=fit.seen_from,
         rotation=fit.rotation,
@@ -126,6 +131,23 @@ def lateral_displacement(
     return offset, lateral
 
 
+def seen_share(
+    normals: NDArray[np.floating], positions: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """How far each point is turned to the camera and its landmark can be trusted.
+
+    Args:
+        normals: ``(N, 3)`` camera space.
+        positions: ``(N, 3)`` camera space, or points on the rays to them.
+
+    Returns:
+        ``(N,)`` in (0, 1].
+    """
+    cosine = -(normals * positions).sum(1) / np.linalg.norm(positions, axis=1)
+    low, high = _SEEN_FROM
+    return np.asarray(np.clip((cosine - low) / (high - low), _UNSEEN_WEIGHT, 1.0))
+
+
 def fit_parameters(
     model: HeadModel,
     landmarks: NDArray[np.floating],
@@ -155,6 +177,7 @@ def fit_parameters(
     appearing = fit_similarity(mean[rigid], points[rigid] * [1.0, -1.0, -1.0]).rotation
     seen_from = look_at(np.append(rays[rigid].mean(0), 1.0))
     rotation = seen_from @ MODEL_TO_CAMERA @ appearing
+    weights *= seen_share(model.landmark_normals @ rotation.T, np.c_[rays, np.ones(468)])
 
     modes, split, base, rounds = model.landmark_modes, len(model.identity), mean, _ROUNDS
     coefficients: NDArray[np.floating] = np.zeros(len(modes))

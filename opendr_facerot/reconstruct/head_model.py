@@ -167,6 +167,11 @@ class HeadModel:
         corner[self.outline_faces] = True
         return corner
 
+    @cached_property
+    def landmark_normals(self) -> NDArray[np.floating]:
+        """``(468, 3)`` the template's normals at the attention mesh's points, not quite unit."""
+        return self.landmarks(self.coarse.topology.vertex_normals(self.mean))
+
     @classmethod
     def load(cls) -> HeadModel:
         """The packaged model; read once per process and shared, so do not write into it."""

@@ -23,6 +23,7 @@ from opendr_facerot.reconstruct.head_fit import (
     combined,
     head_shape,
     lateral_displacement,
+    seen_share,
     shape_error,
     shape_jacobian,
 )
@@ -30,8 +31,6 @@ from opendr_facerot.reconstruct.head_model import HeadModel
 
 _ROUNDS = 10
 _ROTATION_DEVIATION = math.radians(20.0)  # of a single photo's estimate, cautiously
-_SEEN_FROM = (-0.1, 0.3)  # cosine to the camera from which a landmark counts, and counts fully
-_UNSEEN_WEIGHT = 0.05  # the landmark net guesses what is turned away
 _DISPLACEMENT_PRIOR = 0.5
 """Weight of "no displacement", in landmarks seen: one photo alone says nothing of the depth."""
 
@@ -83,7 +82,7 @@ def fit_same_head(
         The fit in each photo.
     """
     mean, modes = model.landmarks(model.mean), model.landmark_modes
-    normals = model.landmarks(model.coarse.topology.vertex_normals(model.mean))
+    normals = model.landmark_normals
     views = [
         _view(np.asarray(points[:468], np.float64), fit, camera, normals)
         for points, fit, camera in zip(landmarks, fits, cameras, strict=True)
@@ -98,7 +97,7 @@ def fit_same_head(
                 view.translation = best_translation(turned, view.rays, view.weights)
             else:
                 _step_pose(shape, view)
-            view.facing = _facing(normals @ view.rotation.T, view.rays)
+            view.facing = _facing(normals, view.rotation, view.rays)
     displacement = _triangulated(mean, modes, identity, views)
     return [
         _fit_of(model, identity, displacement, view, points, fit)
@@ -118,16 +117,14 @@ def _view(
         rotation=fit.rotation,
         translation=fit.translation,
         expression=fit.expression,
-        facing=_facing(normals @ fit.rotation.T, rays),
+        facing=_facing(normals, fit.rotation, rays),
     )
 
 
-def _facing(normals: NDArray[np.floating], rays: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How far each landmark ``(468,)`` is turned to the camera and can be trusted."""
-    directions = np.c_[rays, np.ones(len(rays))]
-    cosine = -(normals * directions).sum(1) / np.linalg.norm(directions, axis=1)
-    low, high = _SEEN_FROM
-    return np.asarray(np.clip((cosine - low) / (high - low), _UNSEEN_WEIGHT, 1.0))
+def _facing(
+    normals: NDArray[np.floating], rotation: NDArray[np.floating], rays: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    return seen_share(normals @ rotation.T, np.c_[rays, np.ones(len(rays))])
 
 
 def _step_shape(
