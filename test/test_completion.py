@@ -40,9 +40,7 @@ def work_image(image: NDArray[np.uint8]) -> WorkImage:
     points[:468, :2] = CAMERA.project(model.landmarks(coarse))
     height = float(np.linalg.norm(points[10] - points[152]))
     inside = np.ones((SIZE, SIZE), np.float32)
-    return WorkImage(
-        image, inside, 1.0, np.zeros(2), points, CAMERA, height, image, np.zeros(2)
-    )
+    return WorkImage(image, inside, 1.0, np.zeros(2), points, CAMERA, height, image, np.zeros(2))
 
 
 def bald(hair: float = 0.0) -> Appearance:
@@ -185,6 +183,35 @@ def test_side_light_is_matched_across_the_mirror(head: NDArray[np.float64]) -> N
     for side, expected in ((1, 2.0), (-1, 0.5)):
         ratio = np.exp(appearance.second_correction[cheek & (side * x > 0)])
         assert np.median(ratio) == pytest.approx(expected, rel=0.15)
+
+
+def test_a_correction_that_is_too_large_keeps_its_hue(head: NDArray[np.float64]) -> None:
+    """Shadow that is also bluer: where the factor is limited, all three channels are alike."""
+    image = np.full((SIZE, SIZE, 3), 0, np.uint8)
+    image[:, : SIZE // 2], image[:, SIZE // 2 :] = (30, 40, 60), (200, 170, 140)
+    model, appearance = HeadModel.load(), completed(head, image)
+    x, y, z = model.fine.vertices.T
+    cheek = model.fine.zones.skin & (np.abs(x - 4.0) < 0.8) & (np.abs(y - 80) < 3) & (z > 9)
+    correction = np.median(appearance.second_correction[cheek], axis=0)
+    asked = np.log(np.array([200, 170, 140]) / [30, 40, 60])
+    assert correction.max() == pytest.approx(0.8, abs=0.02)
+    np.testing.assert_allclose(correction / correction.max(), asked / asked.max(), atol=0.08)
+
+
+def test_a_rim_of_light_is_not_trusted(head: NDArray[np.float64]) -> None:
+    """A lamp behind the head makes the cheek's outline glow: it is not on to the side."""
+    model, shape = HeadModel.load(), silhouette_of(head)
+    edge = shape - cv2.erode(shape, np.ones((15, 15)))
+    plain = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    glowing = np.where(cv2.GaussianBlur(edge, (0, 0), 2.0)[..., None] > 0.5, np.uint8(230), plain)
+    x, y, z = model.fine.vertices.T
+    rim = model.fine.zones.skin & (np.abs(x) > 5.5) & (np.abs(y - 79) < 2) & (z > 6)
+    before, after = (completed(head, image).confidence[rim] for image in (plain, glowing))
+    pixels = np.round(CAMERA.project(head[rim])).astype(int)
+    lit = glowing[pixels[:, 1], pixels[:, 0], 0] > 200
+    assert before[lit].max() > 0.25
+    assert after[lit].sum() < 0.35 * before[lit].sum()
+    np.testing.assert_allclose(after[before > 0.9], before[before > 0.9], atol=0.1)
 
 
 def test_the_mouth_shows_only_through_the_lips(head: NDArray[np.float64]) -> None:

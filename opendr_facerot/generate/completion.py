@@ -36,8 +36,11 @@ _EAR_COSINE = 0.3  # an ear seen from the front is a sliver: ask for more
 _CLOTH_DISTANCE = (9.0, 20.0)  # squared skin distance from which a pixel of the neck is clothing
 _RIM_COSINE = (0.65, 0.4)  # at which a sample that contradicts its mirror image is distrusted
 _RIM_CONTRAST = (0.3, 0.6)  # log colour between the two
+_GLARE = (0.15, 0.4)  # log brightness over that of the face's middle, continued
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
-_UNKNOWN_DIFFERENCE = 0.01  # weight of "both halves look alike" far from where both are seen
+_MATCHED_COSINE = (0.35, 0.65)  # at which the light of both halves starts to be compared, is fully
+_COLLAR_TILT = 0.35  # that a collar rises by towards the back of the neck
+_UNKNOWN_DIFFERENCE = 0.03  # weight of "both halves look alike" far from where both are seen
 _LARGEST_CORRECTION = 0.8  # natural log
 
 
@@ -203,6 +206,7 @@ def observe(
     brighter = (seen_colour - seen_colour[mirror]).mean(1) * (cosine[mirror] > cosine)
     rim = smoothstep(*_RIM_CONTRAST, np.abs(brighter)) * smoothstep(*_RIM_COSINE, cosine)
     seen *= 1.0 - rim * smoothstep(0.2, 0.6, seen[mirror])
+    seen *= 1.0 - _glare(surface, seen_colour, seen, cosine, normals, hair_zone)
     opened = openings(surface, normals, photo_xy, work)
     return Observation(
         xy=photo_xy,
@@ -216,6 +220,26 @@ def observe(
         deep_inside=_deep_inside(work, matte, photo_xy),
         clothing=foreign,
     )
+
+
+def _glare(
+    surface: HeadSurface,
+    colour: NDArray[np.floating],
+    confidence: NDArray[np.floating],
+    cosine: NDArray[np.floating],
+    normals: NDArray[np.floating],
+    hair_zone: NDArray[np.bool_],
+) -> NDArray[np.floating]:
+    """How far skin at the rim of the face is brighter than the light on its middle makes it."""
+    zones = surface.zones
+    skin = zones.skin & ~hair_zone & (zones.neck_weight > 0.6)
+    luma = colour.mean(axis=1)
+    middle = skin * confidence * smoothstep(*_RIM_COSINE[::-1], cosine)
+    if np.count_nonzero(middle) < 200:
+        return np.zeros(len(luma))
+    light = _linear_light(luma, normals, middle)
+    brighter = luma - light[0] - normals @ light[1:]
+    return np.asarray(skin * smoothstep(*_GLARE, brighter) * smoothstep(*_RIM_COSINE, cosine))
 
 
 def mirrored(
@@ -289,7 +313,9 @@ def complete_observed(
         stand_in.matched,
     )
     correction = model.subdivide(difference) + shading - second_shading
-    correction = np.clip(correction, -_LARGEST_CORRECTION, _LARGEST_CORRECTION)
+    # In proportion: its channels cut off one by one would change the colour's hue.
+    largest = np.abs(correction).max(axis=1, keepdims=True)
+    correction *= np.minimum(1.0, _LARGEST_CORRECTION / np.maximum(largest, 1e-9))
     fill = model.subdivide(albedo) + shading
     return VertexAppearance(
         foreground=foreground,
@@ -312,7 +338,8 @@ def complete_observed(
 
 def _clothed(surface: HeadSurface, seen: Observation) -> NDArray[np.floating]:
     """How far clothing hides each vertex ``(V,)``, continued around the neck from what is seen."""
-    above = smoothstep(_NECK_HEIGHT[0], _NECK_HEIGHT[0] + 2.0, surface.vertices[:, 1])
+    _, y, z = surface.vertices.T
+    above = smoothstep(_NECK_HEIGHT[0], _NECK_HEIGHT[0] + 2.0, y + _COLLAR_TILT * (z - 5.0))
     weight = seen.visible * (1.0 - above) + 5.0 * above + 1e-4
     field = surface.topology.smooth_field(seen.clothing * (1.0 - above), weight, 0.3)
     return smoothstep(0.35, 0.65, field)
@@ -453,9 +480,10 @@ def _albedo(
     if not matched:
         same_kind = bare * other_bare + covered * other_covered
         both = 2.0 * seen.confidence * other.confidence * same_kind
+        both *= smoothstep(*_MATCHED_COSINE, np.minimum(seen.cosine, other.cosine))
         known = both + _UNKNOWN_DIFFERENCE
         apart = (both / known)[:, None] * (seen.colour - other.colour)
-        difference = topology.smooth_field(apart, known, own_kind * at_ear)
+        difference = topology.smooth_field(apart, known, own_kind)
 
     borrowed = 0.8 * other.confidence * (1.0 - confidence)
     lent_colour = other.colour + difference
@@ -521,16 +549,23 @@ def _shading(
     weight = weight * zones.skin
     light: NDArray[np.floating] = np.zeros(len(low))
     if (weight > 0).sum() > 200:
-        basis = np.c_[np.ones(len(low)), normals]
-        system = basis.T @ (basis * weight[:, None]) + np.diag([1e-6, 30.0, 30.0, 30.0])
-        linear = np.linalg.solve(system, basis.T @ (low.mean(1) * weight))[1:]
+        linear = _linear_light(low.mean(1), normals, weight)
         # A fraction of it: what was lit from one side only says little about the other.
-        light = np.clip(0.4 * (normals @ linear), -0.2, 0.18)
+        light = np.clip(0.4 * (normals @ linear[1:]), -0.2, 0.18)
         light -= np.average(light, weights=weight)
     occlusion = 0.35 * np.log(np.clip(surface.ambient_occlusion, 0.12, 1.0))
     # Ears that hair covers have no hollows.
     occlusion = occlusion * (1.0 - np.where(zones.ear_surround, 1.0, 0.5) * hair)
     return light * (1.0 - 0.6 * hair) + occlusion
+
+
+def _linear_light(
+    luma: NDArray[np.floating], normals: NDArray[np.floating], weight: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Log brightness ``(V,)`` as a constant and a linear function of the normal, ``(4,)``."""
+    basis = np.c_[np.ones(len(luma)), normals]
+    system = basis.T @ (basis * weight[:, None]) + np.diag([1e-6, 30.0, 30.0, 30.0])
+    return np.asarray(np.linalg.solve(system, basis.T @ (luma * weight)))
 
 
 def _skin_like(
