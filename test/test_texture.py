@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+import opendr_facerot as facerot
 from opendr_facerot.filters import smoothstep
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.geometry.mesh import MeshTopology
+from opendr_facerot.pipelines.head import HeadRotator
+from opendr_facerot.render import texture
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 from opendr_facerot.render.neck_turn import turn_on_neck
@@ -21,6 +25,7 @@ from opendr_facerot.render.texture import SUPERSAMPLING, HeadShader, VertexAppea
 SIZE = 24
 CAMERA = Intrinsics(focal=40.0, cx=11.5, cy=11.5)
 DETAIL = np.random.default_rng(9).integers(0, 256, (16, 16, 2), dtype=np.uint8)
+Spot = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 
 def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexAppearance]:
@@ -59,9 +64,16 @@ COVERAGE = np.array([1.0, 0.8, 0.6, 1.0])
 
 
 def naive_shading(
-    vertices: NDArray[np.float64], topology: MeshTopology, appearance: VertexAppearance
-) -> NDArray[np.float64]:
-    """Ray-cast every sample; no rasteriser, no kernel."""
+    vertices: NDArray[np.float64],
+    topology: MeshTopology,
+    appearance: VertexAppearance,
+    shared_spread: float,
+) -> tuple[NDArray[np.float64], int]:
+    """Ray-cast every sample; no rasteriser, no kernel.
+
+    Returns:
+        The picture, and how many of its pixels are weighted as one.
+    """
     normals = topology.vertex_normals(vertices)
     cosine = np.maximum(facing(normals, vertices), 0.06)
     confidence, second_confidence = (
@@ -72,68 +84,110 @@ def naive_shading(
         )
     )
     photo = appearance.foreground.astype(float)
-
-    def sample(
-        position: NDArray[np.floating], picture: NDArray[np.floating] = photo
-    ) -> NDArray[np.floating]:
-        x, y = np.clip(position, 0, len(picture) - 1.001)
-        c, r = int(x), int(y)
-        u, v = x - c, y - r
-        top = picture[r, c] * (1 - u) + picture[r, c + 1] * u
-        bottom = picture[r + 1, c] * (1 - u) + picture[r + 1, c + 1] * u
-        return top * (1 - v) + bottom * v
-
     deviations = (DETAIL.astype(float) - DETAIL_ZERO) / DETAIL_ONE
+    image, together = np.zeros((SIZE, SIZE, 4)), 0
+    for row, column in np.ndindex(SIZE, SIZE):
+        spots = [
+            spot
+            for i, j in np.ndindex(SUPERSAMPLING, SUPERSAMPLING)
+            if (spot := surface_spot(vertices, topology.faces, row, column, i, j)) is not None
+        ]
+        confidences = [(at(spot, confidence), at(spot, second_confidence)) for spot in spots]
+        groups = [[spot] for spot in spots]
+        if len(spots) == SUPERSAMPLING**2 and np.ptp(confidences, axis=0).max() < shared_spread:
+            groups = [spots]
+            together += 1
+        for group in groups:
 
-    image = np.zeros((SIZE, SIZE, 4))
-    n = SUPERSAMPLING
-    for row in range(SIZE * n):
-        for column in range(SIZE * n):
-            x, y = (column + 0.5) / n - 0.5, (row + 0.5) / n - 0.5
-            ray = np.array([(x - CAMERA.cx) / CAMERA.focal, (y - CAMERA.cy) / CAMERA.focal, 1.0])
-            for face in topology.faces:
-                # ray * depth = weights @ corners, weights sum to 1
-                system = np.column_stack([vertices[face].T, -ray])
-                solution = np.linalg.solve(
-                    np.vstack([system, [1.0, 1.0, 1.0, 0.0]]), [0.0, 0.0, 0.0, 1.0]
-                )
-                weights = solution[:3]
-                if weights.min() < 0:
-                    continue
+            def mean(values: NDArray[np.floating], group: list[Spot] = group) -> Any:
+                return np.mean([at(spot, values) for spot in group], axis=0)
 
-                def at(values: NDArray[np.floating], w=weights, f=face) -> NDArray[np.floating]:  # type: ignore[no-untyped-def]
-                    return w @ values[f]
+            def looked_up(
+                picture: NDArray[np.floating],
+                positions: NDArray[np.floating],
+                group: list[Spot] = group,
+            ) -> Any:
+                return np.mean([bilinear(picture, at(spot, positions)) for spot in group], axis=0)
 
-                own = smoothstep(0.05, 0.6, at(confidence))
-                other = (1 - own) * smoothstep(0.05, 0.6, at(second_confidence))
-                colour = own * sample(at(appearance.photo_xy))
-                colour += (
-                    other
-                    * sample(at(appearance.second_xy))
-                    * np.exp(at(appearance.second_correction))
-                )
-                hair = at(appearance.hair)
-                on_skin, on_hair, combed = appearance.detail.level
-                noise = sample(at(appearance.detail_xy), deviations)
-                grain = ((1 - hair) * on_skin + hair * on_hair) * noise[0]
-                grain += hair * combed * noise[1]
-                grain = grain * (1 - hair) + grain * hair * appearance.detail.tint
-                colour += (1 - own - other) * np.exp(at(appearance.fill) + grain)
-                alpha = at(COVERAGE * appearance.opacity) / n**2
-                image[row // n, column // n, :3] += alpha * np.minimum(colour, 255)
-                image[row // n, column // n, 3] += alpha
-                break
-    return image
+            own = smoothstep(0.05, 0.6, mean(confidence))
+            other = (1 - own) * smoothstep(0.05, 0.6, mean(second_confidence))
+            colour = own * looked_up(photo, appearance.photo_xy)
+            correction = np.exp(mean(appearance.second_correction))
+            colour += other * looked_up(photo, appearance.second_xy) * correction
+            hair = mean(appearance.hair)
+            on_skin, on_hair, combed = appearance.detail.level
+            noise = looked_up(deviations, appearance.detail_xy)
+            grain = ((1 - hair) * on_skin + hair * on_hair) * noise[0]
+            grain += hair * combed * noise[1]
+            grain = grain * (1 - hair) + grain * hair * appearance.detail.tint
+            colour += (1 - own - other) * np.exp(mean(appearance.fill) + grain)
+            alpha = mean(COVERAGE * appearance.opacity) * len(group) / SUPERSAMPLING**2
+            image[row, column, :3] += alpha * np.minimum(colour, 255)
+            image[row, column, 3] += alpha
+    return image, together
 
 
+def surface_spot(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], row: int, column: int, i: int, j: int
+) -> Spot | None:
+    """What a pixel's sample sees: the corners of a face and their weights; None for nothing."""
+    x = column + (j + 0.5) / SUPERSAMPLING - 0.5
+    y = row + (i + 0.5) / SUPERSAMPLING - 0.5
+    ray = np.array([(x - CAMERA.cx) / CAMERA.focal, (y - CAMERA.cy) / CAMERA.focal, 1.0])
+    for face in faces:
+        # ray * depth = weights @ corners, weights sum to 1
+        system = np.column_stack([vertices[face].T, -ray])
+        solution = np.linalg.solve(np.vstack([system, [1.0, 1.0, 1.0, 0.0]]), [0.0, 0.0, 0.0, 1.0])
+        if solution[:3].min() >= 0:
+            return face, solution[:3]
+    return None
+
+
+def at(spot: Spot, values: NDArray[np.floating]) -> Any:
+    face, weights = spot
+    return weights @ values[face]
+
+
+def bilinear(picture: NDArray[np.floating], position: NDArray[np.floating]) -> Any:
+    x, y = np.clip(position, 0, len(picture) - 1.001)
+    c, r = int(x), int(y)
+    u, v = x - c, y - r
+    top = picture[r, c] * (1 - u) + picture[r, c + 1] * u
+    bottom = picture[r + 1, c] * (1 - u) + picture[r + 1, c + 1] * u
+    return top * (1 - v) + bottom * v
+
+
+@pytest.mark.parametrize("shared_spread", [0.0, 0.03, 0.2])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_shading_agrees_with_ray_casting(seed: int) -> None:
+def test_shading_agrees_with_ray_casting(
+    seed: int, shared_spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texture, "_SHARED_SPREAD", shared_spread)
     vertices, topology, appearance = two_triangles(seed)
     appearance.opacity[1::2] = [0.7, 0.9]
     image, _ = HeadShader(topology, COVERAGE).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
-    expected = naive_shading(vertices, topology, appearance)
+    expected, together = naive_shading(vertices, topology, appearance, shared_spread)
+    assert (together > 20) == (shared_spread > 0)
     np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)
     np.testing.assert_allclose(image[..., :3], expected[..., :3], atol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("yaw_deg", [0, 45, -80])
+def test_weighting_samples_together_does_not_show(
+    yaw_deg: int,
+    rotator: HeadRotator,
+    astronaut_face: facerot.FittedFace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = facerot.View(math.radians(yaw_deg), 0.0)
+    (together,) = rotator.render(astronaut_face, [view])
+    monkeypatch.setattr(texture, "_SHARED_SPREAD", 0.0)
+    (alone,) = rotator.render(astronaut_face, [view])
+    error = together.image.astype(float) - alone.image
+    assert 0.0 < np.abs(error).max() <= 16.0
+    assert (error**2).mean() < 255.0**2 / 10**5.5  # 55 dB
+    assert together.seen_fraction == pytest.approx(alone.seen_fraction, abs=1e-3)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

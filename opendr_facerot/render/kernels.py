@@ -18,16 +18,35 @@ from typing import Any
 from numba import njit
 
 _compiled = partial(njit, nogil=True, error_model="numpy")
+_RELAXED = {"contract", "reassoc", "arcp", "nsz"}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile for all arguments' types met, without the GIL and without fused multiply-add."""
-    try:
-        return _compiled(cache=True)(function)
-    except RuntimeError:  # Numba's for: no directory of a cache can be written to
-        return _compiled()(function)
+    return _kept(function)
+
+
+def relaxed_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like :func:`kernel`, but sums may be fused and reordered: last bits depend on the machine."""
+    return _kept(function, fastmath=_RELAXED)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a part of the kernels of the same file: its code goes into each that calls it."""
     return _compiled(inline="always")(function)
+
+
+def relaxed_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a part of the relaxed kernels of the same file.
+
+    The machine code goes into each that calls it, not the source: that compiles large kernels
+    several times faster than :func:`inlined`.
+    """
+    return _compiled(forceinline=True, fastmath=_RELAXED)(function)
+
+
+def _kept(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    try:
+        return _compiled(cache=True, **options)(function)
+    except RuntimeError:  # Numba's for: no directory of a cache can be written to
+        return _compiled(**options)(function)

@@ -1,13 +1,18 @@
-"""Shading of a head view: every pixel samples the photo at its own surface point.
+"""Shading of a head view: every sample takes its colour from the photo at its own surface point.
 
-The photo is sampled per output pixel, not per vertex, so a view is as sharp as the photo. Each bin
-of image rows is rasterised, shaded and averaged before the next one, in memory that stays in cache.
+The photo is sampled per output pixel, not per vertex, so a view is as sharp as the photo. Each
+band of image rows is drawn, shaded and averaged before the next one, in memory that stays in cache.
+
+A pixel has four samples. Each looks the photo up where it lies itself; what else makes a colour,
+the weights and the logarithms, is smooth on the head, and worked out once per pixel from the
+samples' means, unless the samples' confidences differ, as at an eyelid, or not all see the head.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +20,10 @@ from numpy.typing import NDArray
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.geometry.mesh import MeshTopology
 from opendr_facerot.render.bands import run_bands
-from opendr_facerot.render.cpu import BIN_ROWS, BinnedMesh
 from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
-from opendr_facerot.render.kernels import inlined, kernel
-from opendr_facerot.render.projection import FAR, NEAR
+from opendr_facerot.render.kernels import inlined, kernel, relaxed_inlined, relaxed_kernel
+from opendr_facerot.render.projection import NEAR
+from opendr_facerot.render.visibility import VisibleFaces
 
 SUPERSAMPLING = 2
 """Samples per output pixel and axis: the anti-aliasing of silhouettes and texture."""
@@ -28,12 +33,16 @@ OWN_RAMP = (0.05, 0.6)
 
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
 _GRAZING = 0.06  # cosine in the view below which it makes no more difference
+_SHARED_SPREAD = 0.2  # of a confidence: a pixel whose samples differ less is weighted as one
 _BLOCK = 1024  # vertices; fewer are not worth a thread
+_BAND_SAMPLES = 1 << 16  # of a band of rows: 0.5 MB of keys, which stay in the cache
 
-# Columns of the table of attributes.
-_PHOTO, _SECOND_PHOTO, _OWN, _SECOND, _FILL, _CORRECTION, _COVERAGE = 0, 2, 4, 5, 6, 9, 12
-_HAIR, _DETAIL = 13, 14
-_COLUMNS = 16  # a cache line of float32; a multiple of 8 is interpolated in whole vectors
+# Columns of the table of what every sample needs: half a cache line. The first three are those
+# that VisibleFaces reads.
+_X, _Y, _INVERSE_DEPTH, _OWN, _SECOND, _COVERAGE, _PHOTO = 0, 1, 2, 3, 4, 5, 6
+_COLUMNS = 8
+# Columns of VertexAppearance.stand_in.
+_SECOND_PHOTO, _CORRECTION, _FILL, _HAIR, _DETAIL = 0, 2, 5, 8, 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +84,22 @@ class VertexAppearance:
     source_cosine: NDArray[np.float32]
     visible: NDArray[np.float32]
     opacity: NDArray[np.float32]
+
+    @cached_property
+    def stand_in(self) -> NDArray[np.float32]:
+        """What a sample needs where the photo does not show it, ``(V, 11)`` float32.
+
+        Position of the second sample and natural log of the factor on its colour; natural log of
+        the fill's colour; hair; position on the detail chart.
+        """
+        columns = (
+            self.second_xy,
+            self.second_correction,
+            self.fill,
+            self.hair[:, None],
+            self.detail_xy,
+        )
+        return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
 class HeadShader:
@@ -123,40 +148,39 @@ class HeadShader:
         """
         fine = intrinsics.scaled(SUPERSAMPLING, *[(SUPERSAMPLING - 1) / 2] * 2)
         samples = size * SUPERSAMPLING
-        exact = np.ascontiguousarray(vertices, np.float64)
-        ndc, inverse_depth, table = self._vertex_stage(appearance, exact, fine, samples, threads)
-        binned = BinnedMesh(ndc, self._drawn, samples, threads)
+        table = self._vertex_stage(
+            appearance, np.ascontiguousarray(vertices, np.float64), fine, threads
+        )
+        visible = VisibleFaces(table, self._drawn, samples, 1.0 / NEAR, threads)
+        stand_in = appearance.stand_in
         level = appearance.detail.level / np.float32(DETAIL_ONE)
-        image = np.zeros((size, size, 4), np.float32)
-        areas = np.zeros((size, 2))
+        image = np.empty((size, size, 4), np.float32)
+        areas = np.empty((size, 2))
+        band = min(max(_BAND_SAMPLES // (samples * SUPERSAMPLING), 1), size)
 
         def shade(first: int, last: int) -> None:
-            planes = (
-                np.empty((BIN_ROWS, samples), np.int32),
-                np.empty((BIN_ROWS, samples, 3), np.float32),
-                np.empty((BIN_ROWS, samples), np.float32),
-            )
-            for k in range(first, last):
-                if binned.is_empty(k):
-                    continue
-                top, bottom = binned.rows(k)
-                binned.draw(k, k + 1, top, NEAR, FAR, planes)
-                rows = slice(top // SUPERSAMPLING, bottom // SUPERSAMPLING)
+            keys = np.empty((band * SUPERSAMPLING, samples), np.uint64)
+            for top in range(first * band, min(last * band, size), band):
+                rows = slice(top, min(top + band, size))
+                seen = keys[: (rows.stop - top) * SUPERSAMPLING]
+                visible.draw(top * SUPERSAMPLING, seen)
                 _shade_rows(
-                    *planes,
+                    seen,
+                    top * SUPERSAMPLING,
                     self._drawn,
-                    inverse_depth,
                     table,
+                    stand_in,
                     appearance.foreground,
                     detail,
                     DETAIL_ZERO,
                     level,
                     appearance.detail.tint,
+                    np.float32(_SHARED_SPREAD),
                     image[rows],
                     areas[rows],
                 )
 
-        run_bands(shade, binned.bins, threads)
+        run_bands(shade, -(-size // band), threads)
         self._tables.append(table)
         covered, own = areas.sum(axis=0)
         return image, float(own / covered) if covered else 0.0
@@ -166,12 +190,9 @@ class HeadShader:
         appearance: VertexAppearance,
         vertices: NDArray[np.float64],
         camera: Intrinsics,
-        samples: int,
         threads: int | None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Normalised device coordinates ``(V, 3)``, 1 / depth ``(V,)``, attributes' table."""
-        ndc = np.empty((len(vertices), 3), np.float32)
-        inverse_depth = np.empty(len(vertices), np.float32)
+    ) -> NDArray[np.float32]:
+        """The table of what every sample needs, ``(V, _COLUMNS)``."""
         try:
             table = self._tables.pop()
         except IndexError:
@@ -186,28 +207,28 @@ class HeadShader:
                 self._coverage,
                 appearance.photo_xy,
                 appearance.confidence,
-                appearance.second_xy,
                 appearance.second_confidence,
                 appearance.second_cosine,
                 appearance.second_visible,
-                appearance.second_correction,
-                appearance.fill,
-                appearance.hair,
-                appearance.detail_xy,
                 appearance.source_cosine,
                 appearance.visible,
                 appearance.opacity,
                 (camera.focal, camera.cx, camera.cy),
-                samples,
                 first * _BLOCK,
                 min(last * _BLOCK, len(vertices)),
-                ndc,
-                inverse_depth,
                 table,
             )
 
         run_bands(work, -(-len(vertices) // _BLOCK), threads)
-        return ndc, inverse_depth, table
+        return table
+
+
+@relaxed_inlined
+def _share(confidence):  # type: ignore[no-untyped-def]
+    """How far a sample of a confidence counts."""
+    low, width = np.float32(OWN_RAMP[0]), np.float32(OWN_RAMP[1] - OWN_RAMP[0])
+    t = min(max((confidence - low) / width, np.float32(0.0)), np.float32(1.0))
+    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
 
 
 @inlined
@@ -242,35 +263,20 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
     coverage,
     photo_xy,
     confidence,
-    second_xy,
     second_confidence,
     second_cosine,
     second_visible,
-    second_correction,
-    fill,
-    hair,
-    detail_xy,
     source_cosine,
     visible,
     opacity,
     camera,
-    samples,
     first,
     last,
-    ndc,
-    inverse_depth,
     table,
 ):
     """Project the vertices ``first`` to ``last`` and gather what their samples need."""
     focal, cx, cy = camera
     for v in range(first, last):
-        z = vertices[v, 2]
-        scale = focal / z
-        ndc[v, 0] = (2.0 * (vertices[v, 0] * scale + cx) + (1 - samples)) / samples
-        ndc[v, 1] = ((samples - 1) - 2.0 * (vertices[v, 1] * scale + cy)) / samples
-        ndc[v, 2] = z
-        inverse_depth[v] = 1.0 / z
-
         own, second = np.float64(confidence[v]), np.float64(second_confidence[v])
         if visible[v] > own or second_visible[v] > second:
             # A sample that was grazing in the photo is good as long as this view grazes it as much.
@@ -279,119 +285,208 @@ def _vertex_rows(  # type: ignore[no-untyped-def]
             own = max(own, visible[v] * _ramp(low, high, source_cosine[v] / cosine))
             as_grazing = _ramp(low, high, second_cosine[v] / cosine)
             second = max(second, second_visible[v] * as_grazing)
-        table[v, _PHOTO], table[v, _PHOTO + 1] = photo_xy[v, 0], photo_xy[v, 1]
-        table[v, _SECOND_PHOTO], table[v, _SECOND_PHOTO + 1] = second_xy[v, 0], second_xy[v, 1]
+        inverse_depth = 1.0 / vertices[v, 2]
+        table[v, _X] = vertices[v, 0] * focal * inverse_depth + cx
+        table[v, _Y] = vertices[v, 1] * focal * inverse_depth + cy
+        table[v, _INVERSE_DEPTH] = inverse_depth
         table[v, _OWN] = own
         table[v, _SECOND] = second
-        for c in range(3):
-            table[v, _FILL + c] = fill[v, c]
-            table[v, _CORRECTION + c] = second_correction[v, c]
         table[v, _COVERAGE] = coverage[v] * opacity[v]
-        table[v, _HAIR] = hair[v]
-        table[v, _DETAIL], table[v, _DETAIL + 1] = detail_xy[v, 0], detail_xy[v, 1]
+        table[v, _PHOTO], table[v, _PHOTO + 1] = photo_xy[v, 0], photo_xy[v, 1]
 
 
-@inlined
-def _bilinear(photo, x, y, colour):  # type: ignore[no-untyped-def]
-    one = np.float32(1.0)
-    x = min(max(x, np.float32(0.0)), np.float32(photo.shape[1] - 1.001))
-    y = min(max(y, np.float32(0.0)), np.float32(photo.shape[0] - 1.001))
-    column, row = np.intp(x), np.intp(y)
+@relaxed_inlined
+def _spot(key, x, y, faces, table):  # type: ignore[no-untyped-def]
+    """Where on the surface a sample lies: its face's vertices and their weights in space."""
+    face = np.uintp(~np.int32(key))
+    i, j, k = np.uintp(faces[face, 0]), np.uintp(faces[face, 1]), np.uintp(faces[face, 2])
+    ax, ay = table[i, _X] - np.float32(x), table[i, _Y] - np.float32(y)
+    bx, by = table[j, _X] - np.float32(x), table[j, _Y] - np.float32(y)
+    cx, cy = table[k, _X] - np.float32(x), table[k, _Y] - np.float32(y)
+    # Weights are linear on the screen when divided by the depth; rounding makes some negative.
+    zero = np.float32(0.0)
+    u = max((by * cx - bx * cy) * table[i, _INVERSE_DEPTH], zero)
+    v = max((cy * ax - cx * ay) * table[j, _INVERSE_DEPTH], zero)
+    w = max((ay * bx - ax * by) * table[k, _INVERSE_DEPTH], zero)
+    total = u + v + w
+    if total <= zero:
+        u = total = np.float32(1.0)
+    scale = np.float32(1.0) / total
+    return i, j, k, u * scale, v * scale, w * scale
+
+
+@relaxed_inlined
+def _at(spot, table, column):  # type: ignore[no-untyped-def]
+    i, j, k, u, v, w = spot
+    return u * table[i, column] + v * table[j, column] + w * table[k, column]
+
+
+@relaxed_inlined
+def _mean_at(spots, table, column):  # type: ignore[no-untyped-def]
+    a, b, c, d = spots
+    upper = _at(a, table, column) + _at(b, table, column)
+    lower = _at(c, table, column) + _at(d, table, column)
+    return np.float32(0.25) * (upper + lower)
+
+
+@relaxed_inlined
+def _cell(image, x, y):  # type: ignore[no-untyped-def]
+    """The four pixels around a position and their bilinear weights."""
+    x = min(max(x, np.float32(0.0)), np.float32(image.shape[1] - 1.001))
+    y = min(max(y, np.float32(0.0)), np.float32(image.shape[0] - 1.001))
+    column, row = np.int32(x), np.int32(y)
     u, v = x - np.float32(column), y - np.float32(row)
-    for c in range(3):
-        top = np.float32(photo[row, column, c]) * (one - u)
-        top += np.float32(photo[row, column + 1, c]) * u
-        bottom = np.float32(photo[row + 1, column, c]) * (one - u)
-        bottom += np.float32(photo[row + 1, column + 1, c]) * u
-        colour[c] = top * (one - v) + bottom * v
+    both = u * v
+    weights = np.float32(1.0) - u - v + both, u - both, v - both, both
+    return np.uintp(row), np.uintp(row + 1), np.uintp(column), np.uintp(column + 1), weights
 
 
-@inlined
-def _detail(chart, zero, level, x, y, hair):  # type: ignore[no-untyped-def]
-    """Log colour of the chart's detail at a position."""
-    one = np.float32(1.0)
-    x = min(max(x, np.float32(0.0)), np.float32(chart.shape[1] - 1.001))
-    y = min(max(y, np.float32(0.0)), np.float32(chart.shape[0] - 1.001))
-    column, row = np.intp(x), np.intp(y)
-    u, v = x - np.float32(column), y - np.float32(row)
-    total = np.float32(0.0)
-    for kind in range(2):
-        share = hair * level[1 + kind]
-        if kind == 0:
-            share += (one - hair) * level[0]
-        top = np.float32(chart[row, column, kind]) * (one - u)
-        top += np.float32(chart[row, column + 1, kind]) * u
-        bottom = np.float32(chart[row + 1, column, kind]) * (one - u)
-        bottom += np.float32(chart[row + 1, column + 1, kind]) * u
-        total += share * (top * (one - v) + bottom * v - np.float32(zero))
-    return total
+@relaxed_inlined
+def _mix(image, cell, channel):  # type: ignore[no-untyped-def]
+    top, bottom, left, right, weights = cell
+    a, b, c, d = weights
+    above = a * np.float32(image[top, left, channel]) + b * np.float32(image[top, right, channel])
+    below = np.float32(image[bottom, left, channel]) * c
+    return above + below + d * np.float32(image[bottom, right, channel])
 
 
-@kernel
+@relaxed_inlined
+def _colour_at(spot, photo, table, column):  # type: ignore[no-untyped-def]
+    cell = _cell(photo, _at(spot, table, column), _at(spot, table, column + 1))
+    return _mix(photo, cell, 0), _mix(photo, cell, 1), _mix(photo, cell, 2)
+
+
+@relaxed_inlined
+def _mean_colour_at(spots, photo, table, column):  # type: ignore[no-untyped-def]
+    a = _colour_at(spots[0], photo, table, column)
+    b = _colour_at(spots[1], photo, table, column)
+    c = _colour_at(spots[2], photo, table, column)
+    d = _colour_at(spots[3], photo, table, column)
+    share = np.float32(0.25)
+    return (
+        share * (a[0] + b[0] + c[0] + d[0]),
+        share * (a[1] + b[1] + c[1] + d[1]),
+        share * (a[2] + b[2] + c[2] + d[2]),
+    )
+
+
+@relaxed_inlined
+def _detail_at(spot, chart, stand_in):  # type: ignore[no-untyped-def]
+    cell = _cell(chart, _at(spot, stand_in, _DETAIL), _at(spot, stand_in, _DETAIL + 1))
+    return _mix(chart, cell, 0), _mix(chart, cell, 1)
+
+
+@relaxed_inlined
+def _mean_detail_at(spots, chart, zero, level, hair, stand_in):  # type: ignore[no-untyped-def]
+    """Log luma of the chart's detail."""
+    a, b = _detail_at(spots[0], chart, stand_in), _detail_at(spots[1], chart, stand_in)
+    c, d = _detail_at(spots[2], chart, stand_in), _detail_at(spots[3], chart, stand_in)
+    quarter = np.float32(0.25)
+    grain = quarter * (a[0] + b[0] + c[0] + d[0]) - np.float32(zero)
+    strands = quarter * (a[1] + b[1] + c[1] + d[1]) - np.float32(zero)
+    on_skin = (np.float32(1.0) - hair) * level[0] * grain
+    return on_skin + hair * (level[1] * grain + level[2] * strands)
+
+
+@relaxed_inlined
+def _shaded(spots, own, second, look):  # type: ignore[no-untyped-def]
+    """Colour of samples that are weighted as one, and the share of it that is the photo's own."""
+    table, stand_in, photo, chart, chart_zero, level, tint = look
+    zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
+    own = _share(own)
+    other = (one - own) * _share(second)
+    rest = one - own - other
+    red = green = blue = zero
+    if own > zero:
+        colour = _mean_colour_at(spots, photo, table, _PHOTO)
+        red, green, blue = own * colour[0], own * colour[1], own * colour[2]
+    if other > zero:
+        colour = _mean_colour_at(spots, photo, stand_in, _SECOND_PHOTO)
+        red += other * colour[0] * np.exp(_mean_at(spots, stand_in, _CORRECTION))
+        green += other * colour[1] * np.exp(_mean_at(spots, stand_in, _CORRECTION + 1))
+        blue += other * colour[2] * np.exp(_mean_at(spots, stand_in, _CORRECTION + 2))
+    if rest > zero:
+        hair = _mean_at(spots, stand_in, _HAIR)
+        on_skin = _mean_detail_at(spots, chart, chart_zero, level, hair, stand_in)
+        on_hair = hair * on_skin
+        on_skin -= on_hair
+        red += rest * np.exp(_mean_at(spots, stand_in, _FILL) + on_skin + on_hair * tint[0])
+        green += rest * np.exp(_mean_at(spots, stand_in, _FILL + 1) + on_skin + on_hair * tint[1])
+        blue += rest * np.exp(_mean_at(spots, stand_in, _FILL + 2) + on_skin + on_hair * tint[2])
+    return min(red, white), min(green, white), min(blue, white), own
+
+
+@relaxed_inlined
+def _spread(a, b, c, d):  # type: ignore[no-untyped-def]
+    return max(max(a, b), max(c, d)) - min(min(a, b), min(c, d))
+
+
+@relaxed_kernel
 def _shade_rows(  # type: ignore[no-untyped-def]
-    face_index,
-    barycentric,
-    depth,
+    keys,
+    top,
     faces,
-    inverse_depth,
     table,
+    stand_in,
     photo,
     detail,
     detail_zero,
     detail_level,
     detail_tint,
+    shared_spread,
     image,
     areas,
 ):
-    """Shade and average the samples of an image's rows; add up their covered and own areas."""
-    zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
-    share = np.float32(1.0 / (SUPERSAMPLING * SUPERSAMPLING))
-    value = np.empty(_COLUMNS, np.float32)
-    seen, second = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    """Shade and average the samples of an image's rows; add up their covered and own areas.
+
+    ``top`` is the image's row of samples that ``keys`` begins at.
+    """
+    look = table, stand_in, photo, detail, detail_zero, detail_level, detail_tint
+    zero, quarter, nothing = np.float32(0.0), np.float32(0.25), np.uint64(0)
     for row in range(image.shape[0]):
-        covered_area = own_area = np.float64(0.0)
+        covered_area = own_area = zero
+        upper, lower = np.uintp(2 * row), np.uintp(2 * row + 1)
+        y = top + 2 * row
         for column in range(image.shape[1]):
             red = green = blue = opacity = zero
-            for sub in range(SUPERSAMPLING * SUPERSAMPLING):
-                y = row * SUPERSAMPLING + sub // SUPERSAMPLING
-                x = column * SUPERSAMPLING + sub % SUPERSAMPLING
-                face = face_index[y, x]
-                if face < 0:
-                    continue
-                # Barycentric weights are linear on the screen; attributes are linear in space.
-                i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-                w0 = barycentric[y, x, 0] * depth[y, x] * inverse_depth[i]
-                w1 = barycentric[y, x, 1] * depth[y, x] * inverse_depth[j]
-                w2 = barycentric[y, x, 2] * depth[y, x] * inverse_depth[k]
-                for a in range(_COLUMNS):
-                    value[a] = w0 * table[i, a] + w1 * table[j, a] + w2 * table[k, a]
-                own = np.float32(_ramp(OWN_RAMP[0], OWN_RAMP[1], value[_OWN]))
-                other = (one - own) * np.float32(_ramp(OWN_RAMP[0], OWN_RAMP[1], value[_SECOND]))
-                rest = one - own - other
-                colour0 = colour1 = colour2 = zero
-                if own > zero:
-                    _bilinear(photo, value[_PHOTO], value[_PHOTO + 1], seen)
-                    colour0, colour1, colour2 = own * seen[0], own * seen[1], own * seen[2]
-                if other > zero:
-                    _bilinear(photo, value[_SECOND_PHOTO], value[_SECOND_PHOTO + 1], second)
-                    colour0 += other * second[0] * np.exp(value[_CORRECTION])
-                    colour1 += other * second[1] * np.exp(value[_CORRECTION + 1])
-                    colour2 += other * second[2] * np.exp(value[_CORRECTION + 2])
-                if rest > zero:
-                    x_chart, y_chart = value[_DETAIL], value[_DETAIL + 1]
-                    hair = value[_HAIR]
-                    grain = _detail(detail, detail_zero, detail_level, x_chart, y_chart, hair)
-                    on_hair = hair * grain
-                    grain -= on_hair
-                    colour0 += rest * np.exp(value[_FILL] + grain + on_hair * detail_tint[0])
-                    colour1 += rest * np.exp(value[_FILL + 1] + grain + on_hair * detail_tint[1])
-                    colour2 += rest * np.exp(value[_FILL + 2] + grain + on_hair * detail_tint[2])
-                weight = value[_COVERAGE] * share
-                red += weight * min(colour0, white)
-                green += weight * min(colour1, white)
-                blue += weight * min(colour2, white)
-                opacity += weight
-                own_area += weight * own
+            x = 2 * column
+            left, right = np.uintp(x), np.uintp(x + 1)
+            k0, k1 = keys[upper, left], keys[upper, right]
+            k2, k3 = keys[lower, left], keys[lower, right]
+            shared = (k0 != nothing) & (k1 != nothing) & (k2 != nothing) & (k3 != nothing)
+            if shared:
+                a, b = _spot(k0, x, y, faces, table), _spot(k1, x + 1, y, faces, table)
+                c, d = _spot(k2, x, y + 1, faces, table), _spot(k3, x + 1, y + 1, faces, table)
+                own0, own1 = _at(a, table, _OWN), _at(b, table, _OWN)
+                own2, own3 = _at(c, table, _OWN), _at(d, table, _OWN)
+                second0, second1 = _at(a, table, _SECOND), _at(b, table, _SECOND)
+                second2, second3 = _at(c, table, _SECOND), _at(d, table, _SECOND)
+                own_spread = _spread(own0, own1, own2, own3)
+                second_spread = _spread(second0, second1, second2, second3)
+                shared = max(own_spread, second_spread) < shared_spread
+            if shared:
+                spots = a, b, c, d
+                opacity = _mean_at(spots, table, _COVERAGE)
+                own = quarter * (own0 + own1 + own2 + own3)
+                second = quarter * (second0 + second1 + second2 + second3)
+                red, green, blue, own = _shaded(spots, own, second, look)
+                red, green, blue = opacity * red, opacity * green, opacity * blue
+                own_area += opacity * own
+            elif (k0 | k1 | k2 | k3) != nothing:
+                for sub in range(4):
+                    i, j = sub // 2, sub % 2
+                    key = keys[np.uintp(2 * row + i), np.uintp(x + j)]
+                    if key == nothing:
+                        continue
+                    a = _spot(key, x + j, y + i, faces, table)
+                    weight = quarter * _at(a, table, _COVERAGE)
+                    own, second = _at(a, table, _OWN), _at(a, table, _SECOND)
+                    colour = _shaded((a, a, a, a), own, second, look)
+                    red += weight * colour[0]
+                    green += weight * colour[1]
+                    blue += weight * colour[2]
+                    opacity += weight
+                    own_area += weight * colour[3]
             image[row, column, 0] = red
             image[row, column, 1] = green
             image[row, column, 2] = blue
