@@ -1,30 +1,41 @@
-"""What each part of the head pipeline's look is worth: scores with the part switched off.
+"""What each part of the head pipeline's look is worth, and what it costs: the part switched off.
 
-    python benchmarks/ablate_head.py PATH [PATH ...] [--posed-fov-deg F] [--markdown FILE]
+    python benchmarks/ablate_head.py PATH [PATH ...] [--posed-fov-deg F] [--rounds N]
+        [--markdown FILE]
 
 PATH is a photo or a posed folder, as for ``facerot evaluate``; its scores are means over yaws -60°
-to 60°. A part is switched off by putting something simpler in its place.
+to 60°. A part is switched off by putting something simpler in its place. What it costs is the time
+with all parts less the time without it, both in turn in each of the rounds: the median of these.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 
-import opendr_facerot as facerot
+from opendr_facerot.benchmark.scenes import NINE_VIEWS
 from opendr_facerot.evaluation.runner import Evaluation
 from opendr_facerot.evaluation.scores import ViewScore
-from opendr_facerot.generate import completion, detail
+from opendr_facerot.generate import completion
+from opendr_facerot.generate.detail import measure_detail
 from opendr_facerot.pipelines import head
+from opendr_facerot.pipelines.head import HeadRotator
 from opendr_facerot.reconstruct import silhouette
 from opendr_facerot.reconstruct.head_model import HeadModel
+from opendr_facerot.rotator import FaceRotator
+
+ALL_PARTS = "all parts"
 
 _YAWS = tuple(math.radians(yaw) for yaw in (-60, -45, -30, 30, 45, 60))
 _MEASURES = {
@@ -35,38 +46,67 @@ _MEASURES = {
     "holes %": "holes",
     "leak %": "leak",
 }
+_COSTS = ("ms per photo", "ms per view")
+_INTRODUCTION = """\
+# The head pipeline with each part of its look switched off
+
+`python benchmarks/ablate_head.py {arguments}`
+
+Each row has one part replaced by something simpler: the scores are those of `facerot evaluate`,
+means of yaw ±30°, ±45° and ±60°. The last two columns are what the part costs: the time with all
+parts less the time without it, measured in turn, the median of {rounds} rounds; in the first row
+they are the whole times. Below the scatter, which is some per cent of these, a cost says nothing.
+"""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of a fit, and of one of nine views."""
+
+    photo: float
+    view: float
+
+    def __sub__(self, other: Times) -> Times:
+        return Times(self.photo - other.photo, self.view - other.view)
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    with mock.patch.object(owner, name, value):
+def _replaced(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """Other values for attributes: owners, names and values."""
+    with ExitStack() as stack:
+        for owner, name, value in changes:
+            stack.enter_context(mock.patch.object(owner, name, value))
         yield
 
 
+_mirrored = completion.mirrored
+_procedural_hair = (
+    completion, "continue_hair", lambda model, appearance, *rest: appearance.detail,
+)  # fmt: skip
+
+
 def _unmirrored(*arguments: Any) -> Any:
-    stand_in = completion_mirrored(*arguments)
+    stand_in = _mirrored(*arguments)
     stand_in.seen.confidence[:] = 0.0
     return stand_in
 
 
-completion_mirrored = completion.mirrored
-measured_detail = detail.measure_detail
-
-PARTS: dict[str, Callable[[], Any]] = {
-    "all parts": lambda: _replaced(completion, "mirrored", completion_mirrored),
+PARTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    ALL_PARTS: nullcontext,
     "no outline fit": lambda: _replaced(
-        head, "fit_silhouette", lambda model, vertices, *rest: vertices
+        (head, "fit_silhouette", lambda model, vertices, *rest: vertices)
     ),
-    "no hair over ears and neck": lambda: _replaced(silhouette, "_COVERED_MEAN", math.inf),
-    "flat subdivision": lambda: _replaced(HeadModel, "refine", HeadModel.subdivide),
-    "no mirror image": lambda: _replaced(completion, "mirrored", _unmirrored),
-    "no light matched across": lambda: _replaced(completion, "_LARGEST_CORRECTION", 0.0),
-    "no distrust of rims": lambda: _replaced(completion, "_RIM_CONTRAST", (9.0, 10.0)),
+    "no hair over ears and neck": lambda: _replaced((silhouette, "_COVERED_MEAN", math.inf)),
+    "flat subdivision": lambda: _replaced((HeadModel, "refine", HeadModel.subdivide)),
+    "no mirror image": lambda: _replaced((completion, "mirrored", _unmirrored)),
+    "no light matched across": lambda: _replaced((completion, "_LARGEST_CORRECTION", 0.0)),
+    "no distrust of rims": lambda: _replaced((completion, "_RIM_CONTRAST", (9.0, 10.0))),
     "no shading, no occlusion": lambda: _replaced(
-        completion, "_shading", lambda surface, *rest: np.zeros(len(surface.vertices))
+        (completion, "_shading", lambda surface, *rest: np.zeros(len(surface.vertices)))
     ),
+    "no hair continued from the photo's": lambda: _replaced(_procedural_hair),
     "no grain, no strands": lambda: _replaced(
-        completion, "measure_detail", lambda *given: 0.0 * measured_detail(*given)
+        _procedural_hair, (head, "measure_detail", lambda *given: 0.0 * measure_detail(*given))
     ),
 }
 
@@ -76,19 +116,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--posed-fov-deg", type=float)
+    parser.add_argument("--rounds", type=int, default=20, help="of timing (default: 20)")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     options = parser.parse_args()
     fov = None if options.posed_fov_deg is None else math.radians(options.posed_fov_deg)
-    evaluation = Evaluation(facerot.load("head"), yaws=_YAWS, posed_fov=fov)
+    rotator = HeadRotator(HeadRotator.Settings())
+    evaluation = Evaluation(rotator, yaws=_YAWS, posed_fov=fov)
     lines = []
     for path in options.paths:
-        lines += [f"## {path.stem}", "", "| | " + " | ".join(_MEASURES) + " |"]
-        lines += ["|---" * (len(_MEASURES) + 1) + "|"]
+        columns = [*_MEASURES, *_COSTS]
+        lines += [f"## {path.stem}", "", "| | " + " | ".join(columns) + " |"]
+        lines += ["|---" * (len(columns) + 1) + "|"]
+        scores, photo = {}, None
         for part, switched_off in PARTS.items():
             with switched_off():
                 (result,) = evaluation.run([path])
-            turned = [view for view in result.subject.views if abs(view.yaw) > 0.1]
-            cells = [_mean(turned, name) for name in _MEASURES.values()]
+            scores[part] = [view for view in result.subject.views if abs(view.yaw) > 0.1]
+            photo = result.photo
+        assert photo is not None
+        for part, times in costs(rotator, photo, options.rounds).items():
+            cells = [_mean(scores[part], name) for name in _MEASURES.values()]
+            cells += [f"{times.photo:.1f}", f"{times.view:.2f}"]
             lines.append(f"| {part} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
         lines.append("")
@@ -96,10 +144,45 @@ def main() -> None:
         words = [p.name if p.is_absolute() else str(p) for p in options.paths]
         if options.posed_fov_deg is not None:
             words.append(f"--posed-fov-deg {options.posed_fov_deg:g}")
-        title = "# The head pipeline with each part of its look switched off"
-        given = f"`python benchmarks/ablate_head.py {' '.join(words)}`"
-        given += ": means of yaw ±30°, ±45° and ±60°."
-        options.markdown.write_text("\n".join([title, "", given, "", *lines]))
+        introduction = _INTRODUCTION.format(arguments=" ".join(words), rounds=options.rounds)
+        options.markdown.write_text("\n".join([introduction, *lines]))
+
+
+def costs(rotator: FaceRotator, photo: NDArray[np.uint8], rounds: int) -> dict[str, Times]:
+    """What each part takes, and under :data:`ALL_PARTS` the whole.
+
+    Args:
+        rotator: The pipeline.
+        photo: ``(H, W, 3)`` uint8 RGB with a face.
+        rounds: How often each is timed, after a first time that is not counted.
+    """
+    wholes: list[Times] = []
+    parts: dict[str, list[Times]] = {part: [] for part in PARTS if part != ALL_PARTS}
+    for index in range(rounds + 1):
+        for part, without in parts.items():
+            whole = _times(rotator, photo)
+            with PARTS[part]():
+                rest = _times(rotator, photo)
+            if index:
+                wholes.append(whole)
+                without.append(whole - rest)
+    return {ALL_PARTS: _median(wholes), **{part: _median(of) for part, of in parts.items()}}
+
+
+def _times(rotator: FaceRotator, photo: NDArray[np.uint8]) -> Times:
+    start = time.perf_counter()
+    face = rotator.fit(photo)[0]
+    fitted = time.perf_counter()
+    for _ in rotator.render(face, NINE_VIEWS):
+        pass
+    rendered = time.perf_counter()
+    return Times(1e3 * (fitted - start), 1e3 * (rendered - fitted) / len(NINE_VIEWS))
+
+
+def _median(times: Sequence[Times]) -> Times:
+    return Times(
+        statistics.median(one.photo for one in times), statistics.median(one.view for one in times)
+    )
 
 
 def _mean(views: Sequence[ViewScore], name: str) -> str:
