@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opendr_facerot.generate.completion import complete, extend_foreground, interior_of
+from opendr_facerot.generate.completion import (
+    complete,
+    extend_foreground,
+    interior_of,
+    show_inside,
+)
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel
@@ -242,3 +247,16 @@ def test_the_foreground_holds_no_background(head: NDArray[np.float64]) -> None:
     work = work_image(cv2.GaussianBlur(image, (0, 0), 1.5))
     foreground = extend_foreground(work, interior_of(matte, work.face_height))
     assert foreground.min() > 190.0
+
+
+def test_the_photo_is_shown_as_far_as_its_share() -> None:
+    random = np.random.default_rng(0)
+    photo, texture = random.integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
+    share = random.random((40, 50), np.float32).clip(0.2, 0.8) * 2.0 - 0.4
+    share = share.clip(0.0, 1.0).astype(np.float32)
+    expected = texture + share[..., None] * (photo - texture.astype(np.float32))
+    shown = texture.copy()
+    show_inside(photo, share, shown)
+    assert np.abs(shown - expected).max() <= 0.51
+    np.testing.assert_array_equal(shown[share == 0.0], texture[share == 0.0])
+    np.testing.assert_array_equal(shown[share == 1.0], photo[share == 1.0])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opendr_facerot.filters import disc, guided_filter, pull_push, sample_bilinear, smoothstep
+from opendr_facerot.filters import blur, disc, guided_filter, pull_push, sample_bilinear, smoothstep
 
 
 def test_smoothstep_ramps_both_ways() -> None:
@@ -76,3 +76,15 @@ def test_pull_push_of_a_constant_is_that_constant() -> None:
     known[0, 0] = 1.0
     filled = pull_push(np.full((33, 47, 3), 77.0, np.float32), known)
     np.testing.assert_allclose(filled, 77.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0, 4.3, 6.0, 13.7])
+@pytest.mark.parametrize("size", [(96, 131), (97, 131), (466, 200), (9, 70)])
+def test_blur_is_a_gaussian(sigma: float, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    image = (random.random((*size, 3)) < 0.5).astype(np.float32)
+    image[:, -20:] = 1.0
+    expected = cv2.GaussianBlur(image, (0, 0), sigma)
+    np.testing.assert_allclose(blur(image, sigma), expected, atol=0.002)
+    assert np.abs(blur(image, sigma) - expected).mean() < 3e-4
+    np.testing.assert_allclose(blur(image[..., 0], sigma), blur(image, sigma)[..., 0], atol=1e-6)

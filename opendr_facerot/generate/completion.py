@@ -12,6 +12,7 @@ Everything here is per vertex of the fine head mesh; a view samples the photo it
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ from opendr_facerot.generate.head_chart import chart_positions
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, HeadSurface, Part
 from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.kernels import kernel
 from opendr_facerot.render.projection import facing, view_fragments
 from opendr_facerot.render.texture import VertexAppearance
 
@@ -79,8 +81,22 @@ def sharpen_foreground(
     size = photo.image.shape[1::-1]
     reduced_height = photo.face_height * len(interior) / len(photo.image)
     share = cv2.resize(_soft(interior, reduced_height), size)
-    around = cv2.resize(np.clip(foreground + 0.5, 0, 255).astype(np.uint8), size)
-    return np.asarray(cv2.blendLinear(photo.image, around, share, 1.0 - share))
+    texture = cv2.resize(cv2.add(foreground, 0.0, dtype=cv2.CV_8U), size)
+    show_inside(photo.image, share, texture)
+    return np.asarray(texture)
+
+
+@kernel
+def show_inside(photo, share, texture):  # type: ignore[no-untyped-def]
+    """Lay a share, 0..1, of a photo over a texture, which becomes the result."""
+    for row in range(share.shape[0]):
+        for column in range(share.shape[1]):
+            opacity = share[row, column]
+            if opacity > np.float32(0.0):
+                for c in range(3):
+                    below = np.float32(texture[row, column, c])
+                    value = below + opacity * (np.float32(photo[row, column, c]) - below)
+                    texture[row, column, c] = np.uint8(value + np.float32(0.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,12 +344,18 @@ def complete_observed(
         second_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),
-        detail_xy=chart_positions(surface.earless),
+        detail_xy=_detail_positions(surface),
         detail=procedural_detail(detail_level),
         source_cosine=seen.cosine.astype(np.float32),
         visible=seen.visible.astype(np.float32),
         opacity=(1.0 - model.subdivide(_clothed(model.coarse, coarse))).astype(np.float32),
     )
+
+
+@lru_cache(maxsize=1)
+def _detail_positions(surface: HeadSurface) -> NDArray[np.float32]:
+    """Where on the detail chart each vertex ``(V, 2)`` is."""
+    return chart_positions(surface.earless)
 
 
 def _clothed(surface: HeadSurface, seen: Observation) -> NDArray[np.floating]:

@@ -104,7 +104,7 @@ class MeshTopology:
         weight: NDArray[np.floating],
         stiffness: NDArray[np.floating] | float = 1.0,
         *,
-        tolerance: float = 1e-4,
+        tolerance: float = 1e-3,
     ) -> NDArray[np.float64]:
         """The field that follows ``data`` where it has weight and is harmonic elsewhere.
 

@@ -14,7 +14,7 @@ from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
 from opendr_facerot.filters import pull_push, smoothstep
-from opendr_facerot.generate.completion import complete, sharpen_foreground
+from opendr_facerot.generate.completion import complete, sharpen_foreground, show_inside
 from opendr_facerot.generate.detail import measure_detail, procedural_detail
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
@@ -259,6 +259,7 @@ class HeadRotator:
         place_layers(plate, 2.0, np.zeros(2), 64)
         image, ones = np.zeros((4, 4, 4), np.float32), np.ones(count)
         pull_push(image, image[..., 0].copy())
+        show_inside(colours, image[..., 0].copy(), colours.copy())
         squared_distance(image, image[0, :1], ones[:4])
         surface.topology.smooth_field(ones, ones)
         surface.topology.neighbour_min(ones)
@@ -323,15 +324,22 @@ class HeadRotator:
             texture = sharpen_foreground(person.photo, foreground, person.interior)
         look = hair_found()
 
-        detail_found = beside(lambda: measure_detail(person.photo, texture, person.interior, look))
+        layers = PhotoLayers(**vars(person), look=look)
+        yaw, pitch, roll = fit.angles
+
+        def judge() -> tuple[NDArray[np.float32], tuple[str, ...]]:
+            with clock("detail"):
+                level = measure_detail(person.photo, texture, person.interior, look)
+                return level, _flags(layers, yaw, pitch)
+
+        judged = beside(judge)
         with clock("silhouette"):
             vertices, hair_zone = hide_covered_ears(
                 model, vertices, fit.rotation, work, matte, look
             )
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
-        detail_level = detail_found()
+        detail_level, flags = judged()
 
-        layers = PhotoLayers(**vars(person), look=look)
         scenery_found = beside(lambda: self._scenery(fit, vertices, layers, background, clock))
         with clock("completion"):
             appearance = complete(
@@ -348,13 +356,12 @@ class HeadRotator:
             )
         scenery = scenery_found()
         pivot = fit.rotation @ PIVOT + fit.translation
-        yaw, pitch, roll = fit.angles
         return FittedFace(
             face=face,
             yaw=yaw,
             pitch=pitch,
             roll=roll,
-            flags=_flags(layers, yaw, pitch),
+            flags=flags,
             timings=clock.seconds,
             state=HeadState(fit, vertices, pivot, appearance, scenery),
         )
@@ -377,8 +384,7 @@ class HeadRotator:
             clock: Counts the time for the stage ``"plate"``.
         """
         with clock("plate"):
-            work, faces = layers.work, self._model.fine.topology.faces
-            turning = faces[self._model.fine.zones.neck_weight[faces].min(axis=1) > 0.5]
+            work, turning = layers.work, self._model.turning_faces
             fragments = view_fragments(vertices, turning, work.intrinsics, len(work.image))
             covered = np.asarray(fragments.face_index >= 0)
             plate = make_plate(

@@ -33,6 +33,7 @@ _SKIN_SPREAD_LIMIT = (22.0, 7.0, 9.0, 3.0)  # above it, glasses or hair are amon
 _SKIN_HALF = 0.4  # pixels of skin on one half of the face, over the other half's, to believe it
 _HAIR_SPREAD = (14.0, 6.0, 6.0, 2.0)
 _HAIR_CLUSTERS = 3
+_LAB_TO_8_BIT = np.array([[2.55, 0, 0, 0], [0, 1, 0, 128], [0, 0, 1, 128]], np.float32)
 NOT_SKIN = 9.0
 """Squared distance, in standard deviations, beyond which a pixel is not bare skin."""
 
@@ -118,14 +119,13 @@ def _features(foreground: NDArray[np.float32], face_height: float) -> NDArray[np
     soft = blur(foreground, 0.008 * face_height)
     # Not of 8-bit colours: in whole numbers, the spread of a few units jumps by a third.
     lab = cv2.cvtColor(soft * np.float32(1.0 / 255.0), cv2.COLOR_RGB2LAB)
-    lab[..., 0] *= 2.55
-    lab[..., 1:] += 128.0
+    lab = cv2.transform(lab, _LAB_TO_8_BIT)
     mean = cv2.transform(foreground, np.full((1, 3), 1.0 / 3.0))
     luma = np.log(np.clip(mean, 8.0, 255.0))
     detail = luma - blur(luma, 0.03 * face_height)
     energy = blur(detail * detail, 0.025 * face_height)
     contrast = 4.0 * np.log(np.sqrt(np.maximum(energy, 0.0)) + 0.012)
-    return np.dstack([lab, contrast])
+    return np.asarray(cv2.merge([lab, contrast]))
 
 
 def squared_distance(

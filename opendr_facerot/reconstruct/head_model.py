@@ -154,6 +154,12 @@ class HeadModel:
         return np.ascontiguousarray(modes)
 
     @cached_property
+    def turning_faces(self) -> NDArray[np.int32]:
+        """``(K, 3)`` fine faces that turn with the head, the lower neck left out."""
+        faces = self.fine.topology.faces
+        return np.ascontiguousarray(faces[(self.fine.zones.neck_weight > 0.5)[faces].all(axis=1)])
+
+    @cached_property
     def outline_faces(self) -> NDArray[np.int32]:
         """``(K, 3)`` fine faces of the skin of head and neck, the shoulders left out."""
         faces = self.fine.topology.faces

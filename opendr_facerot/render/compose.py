@@ -410,4 +410,5 @@ def _with_alpha(colours: NDArray[np.float32], alpha: NDArray[np.floating]) -> ND
 
 
 def _to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return np.clip(image + 0.5, 0.0, 255.0).astype(np.uint8)
+    """Rounded, halves to even, and cut off at 0 and 255."""
+    return np.asarray(cv2.add(image, 0.0, dtype=cv2.CV_8U))
