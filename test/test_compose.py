@@ -58,6 +58,7 @@ def test_layers_equal_numpy_s_to_the_last_bit() -> None:
     head = np.dstack([random.uniform(0, 255, (40, 30, 3)) * alpha, alpha]).astype(np.float32)
     behind = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
     layer = random.integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    layer[::3, :, 3] = 0
     free, opacity = 1 - alpha, layer[..., 3:].astype(np.float32) / 255
 
     between = (head[..., :3] + behind * free) * (1 - opacity) + layer[..., :3] * opacity

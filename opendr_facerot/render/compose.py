@@ -295,6 +295,10 @@ def _lay_over(front, behind, scale, image):  # type: ignore[no-untyped-def]
 def _over_plate(head, behind, collar, image):  # type: ignore[no-untyped-def]
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
+            if head[row, column, 3] == np.float32(0.0) and collar[row, column, 3] == 0:
+                for c in range(3):
+                    image[row, column, c] = behind[row, column, c]
+                continue
             free = np.float32(1.0) - head[row, column, 3]
             alpha = np.float32(collar[row, column, 3]) / np.float32(255.0)
             for c in range(3):

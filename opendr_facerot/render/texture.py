@@ -389,9 +389,10 @@ def _mean_detail_at(spots, chart, zero, level, hair, stand_in):  # type: ignore[
 
 
 @relaxed_inlined
-def _shaded(spots, own, second, look):  # type: ignore[no-untyped-def]
+def _shaded(  # type: ignore[no-untyped-def]
+    spots, own, second, table, stand_in, photo, chart, chart_zero, level, tint
+):
     """Colour of samples that are weighted as one, and the share of it that is the photo's own."""
-    table, stand_in, photo, chart, chart_zero, level, tint = look
     zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
     own = _share(own)
     other = (one - own) * _share(second)
@@ -441,7 +442,6 @@ def _shade_rows(  # type: ignore[no-untyped-def]
 
     ``top`` is the image's row of samples that ``keys`` begins at.
     """
-    look = table, stand_in, photo, detail, detail_zero, detail_level, detail_tint
     zero, quarter, nothing = np.float32(0.0), np.float32(0.25), np.uint64(0)
     for row in range(image.shape[0]):
         covered_area = own_area = zero
@@ -469,7 +469,18 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                 opacity = _mean_at(spots, table, _COVERAGE)
                 own = quarter * (own0 + own1 + own2 + own3)
                 second = quarter * (second0 + second1 + second2 + second3)
-                red, green, blue, own = _shaded(spots, own, second, look)
+                red, green, blue, own = _shaded(
+                    spots,
+                    own,
+                    second,
+                    table,
+                    stand_in,
+                    photo,
+                    detail,
+                    detail_zero,
+                    detail_level,
+                    detail_tint,
+                )
                 red, green, blue = opacity * red, opacity * green, opacity * blue
                 own_area += opacity * own
             elif (k0 | k1 | k2 | k3) != nothing:
@@ -481,7 +492,18 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                     a = _spot(key, x + j, y + i, faces, table)
                     weight = quarter * _at(a, table, _COVERAGE)
                     own, second = _at(a, table, _OWN), _at(a, table, _SECOND)
-                    colour = _shaded((a, a, a, a), own, second, look)
+                    colour = _shaded(
+                        (a, a, a, a),
+                        own,
+                        second,
+                        table,
+                        stand_in,
+                        photo,
+                        detail,
+                        detail_zero,
+                        detail_level,
+                        detail_tint,
+                    )
                     red += weight * colour[0]
                     green += weight * colour[1]
                     blue += weight * colour[2]
