@@ -13,6 +13,7 @@ from opendr_facerot.generate.completion import (
     complete,
     extend_foreground,
     interior_of,
+    person_maps,
     show_inside,
 )
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics
@@ -62,7 +63,8 @@ def completed(
     head: NDArray[np.float64], image: NDArray[np.uint8], look: Appearance | None = None
 ) -> VertexAppearance:
     work, matte, model = work_image(image), silhouette_of(head), HeadModel.load()
-    foreground = extend_foreground(work, interior_of(matte, work.face_height))
+    interior = interior_of(matte, work.face_height)
+    foreground = extend_foreground(work, interior)
     scalp = model.fine.zones.scalp
     return complete(
         model,
@@ -70,7 +72,7 @@ def completed(
         work,
         work,
         matte,
-        foreground,
+        person_maps(work, matte, foreground, interior),
         look or bald(),
         scalp,
         texture=foreground.astype(np.uint8),

@@ -11,6 +11,7 @@ Everything here is per vertex of the fine head mesh; a view samples the photo it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
@@ -100,6 +101,68 @@ def show_inside(photo, share, texture):  # type: ignore[no-untyped-def]
 
 
 @dataclass(frozen=True, eq=False)
+class PersonMaps:
+    """What is looked up in a photo at each vertex, wherever the vertices are.
+
+    Attributes:
+        colour: ``(S, S, 3)`` float32 RGB 0..255 of the person, low frequencies only.
+        depth: ``(S, S)`` float32 distance from the person's outline inwards, face heights.
+        deep_inside: ``(S, S)`` float32, falls from 1 to 0 from the person's inside to its rim.
+        openings: ``(S, S)`` float32 each, how far a pixel is in the mouth's opening, the left
+            eye's and the right eye's.
+    """
+
+    colour: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    deep_inside: NDArray[np.float32]
+    openings: tuple[NDArray[np.float32], ...]
+
+
+def person_maps(
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    foreground: NDArray[np.float32],
+    interior: NDArray[np.bool_],
+) -> PersonMaps:
+    """Prepare a photo for :func:`observe`.
+
+    Args:
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+        foreground: ``(S, S, 3)`` float32, see :func:`extend_foreground`.
+        interior: ``(S, S)`` bool, see :func:`interior_of`.
+    """
+    weight = interior.astype(np.float32) + np.float32(1e-4)
+    sigma = 0.013 * work.face_height
+    colour = blur(foreground * weight[..., None], sigma) / blur(weight, sigma)[..., None]
+    radius = max(2.0, 0.035 * work.face_height)
+    core = cv2.erode((matte > 0.6).astype(np.float32), disc(radius))
+    return PersonMaps(
+        colour=colour,
+        depth=depth_inside(work, matte),
+        deep_inside=blur(core, 0.5 * radius),
+        openings=opening_maps(work),
+    )
+
+
+def depth_inside(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distance ``(S, S)`` from the person's outline inwards, in face heights."""
+    person = (matte >= 0.5).astype(np.uint8)
+    return cv2.distanceTransform(person, cv2.DIST_L2, 5) / np.float32(work.face_height)
+
+
+def opening_maps(work: WorkImage) -> tuple[NDArray[np.float32], ...]:
+    """How far each pixel ``(S, S)`` is in the opening of the mouth, the left and the right eye."""
+
+    def opening(contour: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
+        mask = np.zeros(work.image.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [np.round(work.landmarks[contour, :2]).astype(np.int32)], 1)
+        return blur(mask.astype(np.float32), 0.01 * work.face_height)
+
+    return tuple(opening(contour) for contour in (LIPS_INNER, LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR))
+
+
+@dataclass(frozen=True, eq=False)
 class Observation:
     """What one photo shows of each of a head's V fine vertices.
 
@@ -156,7 +219,7 @@ def complete(
     photo: WorkImage,
     work: WorkImage,
     matte: NDArray[np.float32],
-    foreground: NDArray[np.float32],
+    maps: PersonMaps,
     appearance: Appearance,
     hair_zone: NDArray[np.bool_],
     *,
@@ -171,13 +234,13 @@ def complete(
         photo: The work image in the resolution in which views show it.
         work: The same in the resolution of the maps that follow.
         matte: ``(S, S)`` float32 person matte.
-        foreground: ``(S, S, 3)`` float32, see :func:`extend_foreground`.
+        maps: See :func:`person_maps`.
         appearance: Skin and hair of the work image.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
         texture: ``(T, T, 3)`` uint8 RGB, see :func:`sharpen_foreground`.
         detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
     """
-    seen = observe(model, vertices, work, matte, foreground, appearance, hair_zone)
+    seen = observe(model, vertices, work, matte, maps, appearance, hair_zone)
     seen = replace(seen, xy=photo.intrinsics.project(vertices))
     stand_in = mirrored(model, seen, seen, hair_zone)
     completed = complete_observed(
@@ -199,7 +262,7 @@ def observe(
     vertices: NDArray[np.floating],
     work: WorkImage,
     matte: NDArray[np.float32],
-    foreground: NDArray[np.float32],
+    maps: PersonMaps,
     appearance: Appearance,
     hair_zone: NDArray[np.bool_],
 ) -> Observation:
@@ -211,19 +274,19 @@ def observe(
     hair_seen = sample_bilinear(appearance.hair, photo_xy)
 
     seen, visible = visibility(
-        surface, vertices, photo_xy, cosine, work, matte, hair_seen * hair_zone
+        surface, vertices, photo_xy, cosine, work, matte, maps.depth, hair_seen * hair_zone
     )
     # A collar does not turn with the neck: its pixels say nothing about the skin below.
     foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.skin_distance, photo_xy))
     foreign *= (1.0 - hair_seen) * smoothstep(*_NECK_HEIGHT, surface.vertices[:, 1])
     seen *= 1.0 - foreign
-    seen_colour = np.log(np.clip(_low_frequencies(work, matte, foreground, photo_xy), 3.0, 255.0))
+    seen_colour = np.log(np.clip(sample_bilinear(maps.colour, photo_xy), 3.0, 255.0))
     # A rim of light or of background along the outline would be stretched over the whole side.
     brighter = (seen_colour - seen_colour[mirror]).mean(1) * (cosine[mirror] > cosine)
     rim = smoothstep(*_RIM_CONTRAST, np.abs(brighter)) * smoothstep(*_RIM_COSINE, cosine)
     seen *= 1.0 - rim * smoothstep(0.2, 0.6, seen[mirror])
     seen *= 1.0 - _glare(surface, seen_colour, seen, cosine, normals, hair_zone)
-    opened = openings(surface, normals, photo_xy, work)
+    opened = openings(surface, normals, photo_xy, maps.openings)
     return Observation(
         xy=photo_xy,
         normals=normals,
@@ -233,7 +296,7 @@ def observe(
         colour=seen_colour,
         hair=hair_seen,
         skin_like=_skin_like(surface, photo_xy, appearance),
-        deep_inside=_deep_inside(work, matte, photo_xy),
+        deep_inside=smoothstep(0.2, 0.8, sample_bilinear(maps.deep_inside, photo_xy)),
         clothing=foreign,
     )
 
@@ -374,9 +437,21 @@ def visibility(
     cosine: NDArray[np.floating],
     work: WorkImage,
     matte: NDArray[np.float32],
+    inside: NDArray[np.float32],
     hair: NDArray[np.floating],
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """How well the photo shows each vertex, and whether it shows it at all, in [0, 1]."""
+    """How well the photo shows each vertex, and whether it shows it at all, in [0, 1].
+
+    Args:
+        surface: The surface.
+        vertices: ``(V, 3)`` camera space.
+        photo_xy: ``(V, 2)`` work pixels.
+        cosine: ``(V,)`` to the camera.
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+        inside: ``(S, S)`` float32, see :func:`depth_inside`.
+        hair: ``(V,)`` probability of hair.
+    """
     zones, topology = surface.zones, surface.topology
     size = len(work.image)
     depth = view_fragments(vertices, topology.faces, work.intrinsics, size).depth
@@ -390,8 +465,6 @@ def visibility(
     trust = hair * smoothstep(*_HAIR_COSINE, cosine)
     trust += (1.0 - hair) * smoothstep(*_SKIN_COSINE, cosine)
     # The template's ears rarely lie exactly on the photo's: keep clear of their rim.
-    person = (matte >= 0.5).astype(np.uint8)
-    inside = cv2.distanceTransform(person, cv2.DIST_L2, 5) / work.face_height
     clear = smoothstep(0.01, 0.03, sample_bilinear(inside, photo_xy))
     ear = smoothstep(*_SKIN_COSINE, cosine - _EAR_COSINE) * clear
     ear = hair * trust + (1.0 - hair) * ear
@@ -408,30 +481,28 @@ def openings(
     surface: HeadSurface,
     normals: NDArray[np.floating],
     photo_xy: NDArray[np.floating],
-    work: WorkImage,
+    shown: Sequence[NDArray[np.float32]],
 ) -> NDArray[np.floating]:
     """Confidence of what lies in the mouth and between the eyelids; -1 everywhere else.
 
     Eyeballs, teeth and tongue are seen exactly where the photo's lips and eyelids are open.
+
+    Args:
+        surface: The surface.
+        normals: ``(V, 3)`` camera space.
+        photo_xy: ``(V, 2)`` work pixels.
+        shown: See :func:`opening_maps`.
     """
     inside_mouth = (surface.part >= Part.UPPER_TEETH) | surface.zones.mouth_bag
-    regions = (
-        (LIPS_INNER, inside_mouth),
-        (LEFT_EYE_CONTOUR, surface.part == Part.LEFT_EYE),
-        (RIGHT_EYE_CONTOUR, surface.part == Part.RIGHT_EYE),
-    )
+    left, right = surface.part == Part.LEFT_EYE, surface.part == Part.RIGHT_EYE
     confidence: NDArray[np.floating] = np.full(len(photo_xy), -1.0)
-    size = len(work.image)
-    in_frame = ((photo_xy > 1) & (photo_xy < size - 2)).all(1)
-    for contour, vertices in regions:
-        mask = np.zeros((size, size), np.uint8)
-        cv2.fillPoly(mask, [np.round(work.landmarks[contour, :2]).astype(np.int32)], 255)
-        soft = blur(mask.astype(np.float32) / 255.0, 0.01 * work.face_height)
-        open_here = smoothstep(0.2, 0.7, sample_bilinear(soft, photo_xy)) * in_frame
-        confidence = np.where(vertices, open_here, confidence)
+    size = len(shown[0])
+    for vertices, opening in zip((inside_mouth, left, right), shown, strict=True):
+        points = photo_xy[vertices]
+        in_frame = ((points > 1) & (points < size - 2)).all(1)
+        confidence[vertices] = smoothstep(0.2, 0.7, sample_bilinear(opening, points)) * in_frame
     # The back of an eyeball is never seen.
-    eye = (surface.part == Part.LEFT_EYE) | (surface.part == Part.RIGHT_EYE)
-    return np.where(eye & (normals[:, 2] > 0.3), 0.0, confidence)
+    return np.where((left | right) & (normals[:, 2] > 0.3), 0.0, confidence)
 
 
 def _hair_label(
@@ -534,28 +605,6 @@ def _albedo(
         np.ones(len(i)),
     )
     return difference, skin + hair[:, None] * (strands - skin)
-
-
-def _low_frequencies(
-    work: WorkImage,
-    matte: NDArray[np.float32],
-    foreground: NDArray[np.float32],
-    photo_xy: NDArray[np.floating],
-) -> NDArray[np.float32]:
-    """Blurred colour of the person at each vertex, RGB 0..255."""
-    weight = interior_of(matte, work.face_height).astype(np.float32) + 1e-4
-    sigma = 0.013 * work.face_height
-    soft = blur(foreground * weight[..., None], sigma) / blur(weight, sigma)[..., None]
-    return sample_bilinear(soft, photo_xy)
-
-
-def _deep_inside(
-    work: WorkImage, matte: NDArray[np.float32], photo_xy: NDArray[np.floating]
-) -> NDArray[np.floating]:
-    """1 well inside the person, 0 at its rim, where hair is mixed with background."""
-    radius = max(2.0, 0.035 * work.face_height)
-    core = cv2.erode((matte > 0.6).astype(np.float32), disc(radius))
-    return smoothstep(0.2, 0.8, sample_bilinear(blur(core, 0.5 * radius), photo_xy))
 
 
 def _shading(

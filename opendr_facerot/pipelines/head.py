@@ -14,7 +14,13 @@ from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
 from opendr_facerot.filters import pull_push, smoothstep
-from opendr_facerot.generate.completion import complete, sharpen_foreground, show_inside
+from opendr_facerot.generate.completion import (
+    PersonMaps,
+    complete,
+    person_maps,
+    sharpen_foreground,
+    show_inside,
+)
 from opendr_facerot.generate.detail import measure_detail, procedural_detail
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
@@ -327,18 +333,19 @@ class HeadRotator:
         layers = PhotoLayers(**vars(person), look=look)
         yaw, pitch, roll = fit.angles
 
-        def judge() -> tuple[NDArray[np.float32], tuple[str, ...]]:
-            with clock("detail"):
+        def prepare() -> tuple[tuple[str, ...], NDArray[np.float32], PersonMaps]:
+            with clock("maps"):
+                flags = _flags(layers, yaw, pitch)
                 level = measure_detail(person.photo, texture, person.interior, look)
-                return level, _flags(layers, yaw, pitch)
+                return flags, level, person_maps(work, matte, foreground, person.interior)
 
-        judged = beside(judge)
+        prepared = beside(prepare)
         with clock("silhouette"):
             vertices, hair_zone = hide_covered_ears(
                 model, vertices, fit.rotation, work, matte, look
             )
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
-        detail_level, flags = judged()
+        flags, detail_level, maps = prepared()
 
         scenery_found = beside(lambda: self._scenery(fit, vertices, layers, background, clock))
         with clock("completion"):
@@ -348,7 +355,7 @@ class HeadRotator:
                 person.photo,
                 work,
                 matte,
-                foreground,
+                maps,
                 look,
                 hair_zone,
                 texture=texture,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import smoothstep
-from opendr_facerot.generate.completion import observe, sharpen_foreground
+from opendr_facerot.generate.completion import observe, person_maps, sharpen_foreground
 from opendr_facerot.generate.detail import measure_detail
 from opendr_facerot.generate.fusion import (
     SeenHead,
@@ -167,9 +167,8 @@ def _seen_head(
     sharpness: float,
     hair_zone: NDArray[np.bool_],
 ) -> SeenHead:
-    seen = observe(
-        model, vertices, photo.work, photo.matte, photo.foreground, photo.look, hair_zone
-    )
+    maps = person_maps(photo.work, photo.matte, photo.foreground, photo.interior)
+    seen = observe(model, vertices, photo.work, photo.matte, maps, photo.look, hair_zone)
     seen = replace(seen, xy=photo.photo.intrinsics.project(vertices))
     texture = sharpen_foreground(photo.photo, photo.foreground, photo.interior)
     return SeenHead(seen, texture, sharpness)

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.filters import blur, pull_push, sample_bilinear, smoothstep
-from opendr_facerot.generate.completion import interior_of, openings, visibility
+from opendr_facerot.generate.completion import (
+    depth_inside,
+    interior_of,
+    opening_maps,
+    openings,
+    visibility,
+)
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
@@ -127,10 +133,11 @@ def see(
     coarse_xy = work.intrinsics.project(vertices)
     normals = surface.topology.vertex_normals(vertices)
     cosine = facing(normals, vertices)
+    inside = depth_inside(work, person.matte)
     seen, visible = visibility(
-        surface, vertices, coarse_xy, cosine, work, person.matte, hair[:count]
+        surface, vertices, coarse_xy, cosine, work, person.matte, inside, hair[:count]
     )
-    opened = openings(surface, normals, coarse_xy, work)
+    opened = openings(surface, normals, coarse_xy, opening_maps(work))
     is_opening = opened >= 0.0
     columns = model.subdivide(
         np.stack(
