@@ -121,11 +121,6 @@ def procedural_detail(level: NDArray[np.float32]) -> HeadDetail:
     )
 
 
-def grain_chart() -> NDArray[np.uint8]:
-    """``(CHART_SIDE, CHART_SIDE)``, the grain of every :class:`HeadDetail`'s chart."""
-    return _procedural_chart()[..., 0]
-
-
 @lru_cache(maxsize=1)
 def _procedural_chart() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)

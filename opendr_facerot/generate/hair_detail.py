@@ -8,6 +8,7 @@ paler and shadows deeper in colour; by how much is measured on the hair that is 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.filters import blur, sample_bilinear, smoothstep
-from opendr_facerot.generate.detail import grain_chart
+from opendr_facerot.filters import blur, smoothstep
+from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import quilt, sew
-from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE, draw_on_chart
+from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE, chart_mesh
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 from opendr_facerot.render.kernels import inlined, kernel
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _SOUGHT_SIDE = 256  # pixels across the chart on which patches are sought
 _RADII = (6.0, 4.5, 3.0)  # centimetres of patches, before they are cut
-_SMOOTH = 2.5  # centimetres: broader light and shadow fade out instead of being copied
+_SMOOTH = 1.2  # centimetres: broader light and shadow fade out instead of being copied
 _FAINT = 0.03  # weight of no broad light and shadow
 _KNOWN = 0.6  # share of the photo in a pixel, and of hair in it, from which its detail is known
 _HAIRY = 0.05  # share of hair from which a pixel needs detail
@@ -93,27 +94,10 @@ def continue_hair(
     Returns:
         The detail that the appearance has already if there is no hair, or too little is seen.
     """
-    surface, faces = model.fine, model.fine.topology.faces
-    hairy = np.zeros(len(appearance.hair), bool)
-    hairy[faces[(appearance.hair[faces] > 0.0).any(axis=1)]] = True
-    hairy &= surface.zones.skin & ~surface.zones.mouth_bag
+    hairy = appearance.hair > 0.0
     if not hairy.any():
         return appearance.detail
-    luma = cv2.cvtColor(appearance.foreground, cv2.COLOR_RGB2GRAY)
-    fill = _log_luma(np.exp(appearance.fill))
-    columns = np.column_stack(
-        [
-            appearance.photo_xy,
-            appearance.second_xy,
-            appearance.confidence,
-            appearance.second_confidence,
-            fill,
-            fill - appearance.second_correction.mean(axis=1),
-            appearance.hair,
-            exemplar,
-        ]
-    ).astype(np.float32)
-    maps, drawn = draw_on_chart(columns, surface.earless, surface.topology, hairy, _SOUGHT_SIDE)
+    maps = chart_mesh(model.fine, _SOUGHT_SIDE).spread(_columns(appearance, exemplar), hairy)
     # As views mix the photo's two samples.
     own, second = (smoothstep(*OWN_RAMP, maps[..., column]) for column in (_OWN, _SECOND))
     maps[..., _OWN], maps[..., _SECOND] = own, (1.0 - own) * second
@@ -123,38 +107,51 @@ def continue_hair(
     if not source.any():
         return appearance.detail
 
-    scale = 0.057 * face_height  # photo pixels per centimetre
-    coarse_scale = _SOUGHT_SIDE / CHART_CENTIMETRES
-    coarse = _added_by_photo(maps, luma, coarse_scale / scale, _SOUGHT_SIDE)
-    sigma = _SMOOTH * coarse_scale
-    smooth = blur(seen * coarse, sigma) / (blur(seen, sigma) + _FAINT)
+    luma = cv2.cvtColor(appearance.foreground, cv2.COLOR_RGB2GRAY)
+    per_photo_pixel = 1.0 / (0.057 * face_height * CHART_CENTIMETRES)
+    flat = np.zeros((2, 2), np.float32)
+    coarse = _added_by_photo(
+        maps, luma, per_photo_pixel * _SOUGHT_SIDE, flat, math.inf, _SOUGHT_SIDE
+    )
+    per_cm = _SOUGHT_SIDE / CHART_CENTIMETRES
+    smooth = blur(seen * coarse, _SMOOTH * per_cm) / (blur(seen, _SMOOTH * per_cm) + _FAINT)
     coarse -= smooth
     limit = _OUTLIERS * 1.4826 * float(np.median(np.abs(coarse[source])))
-    radii = tuple(coarse_scale * radius for radius in _RADII)
-    wanted = drawn & (maps[..., _HAIR] > _HAIRY)
-    found = quilt(_subdued(coarse, limit), known, source, wanted, radii)
+    wanted = maps[..., _HAIR] > _HAIRY
+    fine = _added_by_photo(maps, luma, per_photo_pixel * CHART_SIDE, smooth, limit, CHART_SIDE)
+    frames = combed_frames(fine, source)
+    found = quilt(_subdued(coarse, limit), frames, known, source, wanted, _RADII)
     if found is None:
         return appearance.detail
-
-    smooth = cv2.resize(smooth, (CHART_SIDE, CHART_SIDE), interpolation=cv2.INTER_LINEAR)
-    fine = _added_by_photo(maps, luma, CHART_SIDE / CHART_CENTIMETRES / scale, CHART_SIDE)
-    fine = sew(found, _subdued(fine - smooth, limit))
-    steps = DETAIL_ONE / _LEVEL
-    strands = cv2.addWeighted(fine, steps, smooth, steps, DETAIL_ZERO, dtype=cv2.CV_8U)
+    chart = appearance.detail.chart.copy()
+    chart[..., 1] = DETAIL_ZERO
+    sew(found, fine, smooth, chart[..., 1], zero=DETAIL_ZERO, one=DETAIL_ONE / _LEVEL)
     level = np.array([appearance.detail.level[0], 0.0, _LEVEL], np.float32)
-    tint = _tint(appearance, exemplar)
-    return replace(
-        appearance.detail, chart=np.dstack([grain_chart(), strands]), level=level, tint=tint
-    )
+    return replace(appearance.detail, chart=chart, level=level, tint=_tint(appearance, exemplar))
+
+
+def _columns(appearance: VertexAppearance, exemplar: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What is spread over the chart, ``(V, 10)``."""
+    columns = np.empty((len(exemplar), 10), np.float32)
+    columns[:, _PHOTO : _PHOTO + 2] = appearance.photo_xy
+    columns[:, _SECOND_PHOTO : _SECOND_PHOTO + 2] = appearance.second_xy
+    columns[:, _OWN] = appearance.confidence
+    columns[:, _SECOND] = appearance.second_confidence
+    columns[:, _FILL] = _log_luma(np.exp(appearance.fill))
+    columns[:, _SECOND_FILL] = columns[:, _FILL] - appearance.second_correction.mean(axis=1)
+    columns[:, _HAIR] = appearance.hair
+    columns[:, _EXEMPLAR] = exemplar
+    return columns
 
 
 def _tint(appearance: VertexAppearance, exemplar: NDArray[np.floating]) -> NDArray[np.float32]:
     """Change of the log of red, green and blue with that of hair's luma, ``(3,)``."""
     here = exemplar > 0.5
     fill = appearance.fill[here]
-    colour = sample_bilinear(
-        appearance.foreground.astype(np.float32), appearance.photo_xy[here]
-    ).clip(_DARKEST)
+    height, width = appearance.foreground.shape[:2]
+    column, row = np.round(appearance.photo_xy[here]).astype(int).T
+    colour = appearance.foreground[row.clip(0, height - 1), column.clip(0, width - 1)]
+    colour = np.maximum(colour, np.float32(_DARKEST))
     luma = _log_luma(colour) - _log_luma(np.exp(fill))
     together = ((np.log(colour) - fill) * luma[:, None]).sum(axis=0) + _EVEN_TINT
     return np.clip(together / ((luma**2).sum() + _EVEN_TINT), *_TINT_RANGE).astype(np.float32)
@@ -171,14 +168,21 @@ def _subdued(values: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
 
 
 def _added_by_photo(
-    maps: NDArray[np.float32], luma: NDArray[np.uint8], reduction: float, side: int
+    maps: NDArray[np.float32],
+    luma: NDArray[np.uint8],
+    reduction: float,
+    smooth: NDArray[np.float32],
+    limit: float,
+    side: int,
 ) -> NDArray[np.float32]:
-    """Natural log of what the photo shows over the fill, ``(side, side)``; 0 where nothing.
+    """What the photo shows over the fill, natural log, ``(side, side)``; 0 where it shows nothing.
 
     Args:
-        maps: ``(N, N, 10)`` what is drawn on the chart.
+        maps: ``(N, N, 10)`` what is spread over the chart.
         luma: ``(T, T)`` uint8, of the photo.
         reduction: Chart pixels per photo pixel on the head.
+        smooth: ``(K, K)`` chart of what is left out.
+        limit: See :func:`_subdued`.
         side: Pixels across the chart.
     """
     smaller = luma
@@ -186,7 +190,8 @@ def _added_by_photo(
         smaller = cv2.resize(luma, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
     result = np.zeros((side, side), np.float32)
     ratio = np.float32(len(smaller) / len(luma)), np.float32(smaller.shape[1] / luma.shape[1])
-    _compare(maps, smaller, ratio, np.float32(_DARKEST), result)
+    smooth = cv2.resize(smooth, maps.shape[:2], interpolation=cv2.INTER_LINEAR)
+    _compare(maps, smaller, ratio, np.float32(_DARKEST), smooth, np.float32(limit), result)
     return result
 
 
@@ -205,7 +210,7 @@ def _log_at(luma, x, y, ratio, darkest):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _compare(maps, luma, ratio, darkest, result):  # type: ignore[no-untyped-def]
+def _compare(maps, luma, ratio, darkest, smooth, limit, result):  # type: ignore[no-untyped-def]
     """The photo's two samples over the fill of each, as views mix them."""
     side, columns, fine = len(maps), maps.shape[2], len(result)
     step = np.float32(side) / np.float32(fine)
@@ -219,7 +224,13 @@ def _compare(maps, luma, ratio, darkest, result):  # type: ignore[no-untyped-def
         for x in range(fine):
             cx = min(max((np.float32(x) + half) * step - half, zero), most)
             column = np.intp(cx)
-            if maps[row, column, _HAIR] == zero or maps[row + 1, column + 1, _HAIR] == zero:
+            seen_at_all = False
+            for n in range(4):
+                i, j = row + n // 2, column + n % 2
+                seen_at_all |= (
+                    maps[i, j, _HAIR] > zero and maps[i, j, _OWN] + maps[i, j, _SECOND] > zero
+                )
+            if not seen_at_all:
                 continue
             u = cx - np.float32(column)
             for c in range(columns):
@@ -236,4 +247,7 @@ def _compare(maps, luma, ratio, darkest, result):  # type: ignore[no-untyped-def
                 total += value[_SECOND] * (seen - value[_SECOND_FILL])
                 weight += value[_SECOND]
             if weight > np.float32(0.02):
-                result[y, x] = total / weight
+                top = smooth[row, column] * (one - u) + smooth[row, column + 1] * u
+                bottom = smooth[row + 1, column] * (one - u) + smooth[row + 1, column + 1] * u
+                added = total / weight - (top * (one - v) + bottom * v)
+                result[y, x] = added / np.float32(np.sqrt(one + (added / limit) ** 2))

@@ -8,14 +8,16 @@ one point below the neck. Away from the crown the chart is stretched across that
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.geometry.mesh import MeshTopology
+from opendr_facerot.reconstruct.head_model import HeadSurface
 from opendr_facerot.render.rasterize import ndc_from_pixels, rasterize
 
-CHART_SIDE = 1024
+CHART_SIDE = 768
 """Pixels across the chart, from one side of the neck over the crown to the other."""
 
 CHART_CENTIMETRES = 2.0 * math.pi * 11.0
@@ -23,7 +25,9 @@ CHART_CENTIMETRES = 2.0 * math.pi * 11.0
 
 _CENTRE = np.array([0.0, 84.0, 4.0])  # of the head, template space
 _CROWN = np.array([0.0, math.cos(math.radians(25.0)), -math.sin(math.radians(25.0))])
-_FURTHEST = 0.8  # from the crown, 1 being the point opposite: beyond, triangles span the chart
+_FURTHEST = 0.9  # from the crown, 1 being the point opposite: beyond, triangles span the chart
+_FAR = 2.0  # radians from the crown, from where the chart's stretch no longer grows
+_ON_NECK = 0.05  # weight of the head's turn, above that of the shoulders
 _OUTSIDE = 50.0  # centimetres from the centre, more than the head's
 
 
@@ -39,28 +43,51 @@ def chart_positions(vertices: NDArray[np.floating]) -> NDArray[np.float32]:
     return (middle + middle * from_crown[:, None] * direction).astype(np.float32)
 
 
-def draw_on_chart(
-    values: NDArray[np.float32],
-    vertices: NDArray[np.floating],
-    topology: MeshTopology,
-    shown: NDArray[np.bool_],
-    side: int,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values of vertices, interpolated over a chart; of two layers, those of the outer one.
+@dataclass(frozen=True, eq=False)
+class ChartMesh:
+    """Which point of a surface each pixel of a chart shows; of two layers, the outer one.
 
-    Args:
-        values: ``(V, C)`` float32.
-        vertices: ``(V, 3)``, template space.
-        topology: Their mesh.
-        shown: ``(V,)`` bool; triangles with a corner that is not shown are left out.
-        side: Pixels across the chart.
-
-    Returns:
-        ``(side, side, C)`` float32, 0 where nothing is drawn; ``(side, side)`` bool, where it is.
+    Attributes:
+        side: Pixels across the chart, N.
+        pixels: ``(P,)`` indices into the flattened chart of those that show the surface.
+        corners: ``(P, 3)`` the vertices around each.
+        weights: ``(P, 3)`` float32, theirs, in [0, 1] with sum 1.
     """
+
+    side: int
+    pixels: NDArray[np.intp]
+    corners: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    def spread(self, values: NDArray[np.float32], around: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Interpolate over the chart.
+
+        Args:
+            values: ``(V, C)`` of the vertices.
+            around: ``(V,)`` bool, vertices of which one must be a corner of what is shown.
+
+        Returns:
+            ``(N, N, C)``, 0 elsewhere.
+        """
+        near = around[self.corners].any(axis=1)
+        corners, weights = self.corners[near], self.weights[near]
+        total = values[corners[:, 0]] * weights[:, :1]
+        for k in (1, 2):
+            total += values[corners[:, k]] * weights[:, k : k + 1]
+        result = np.zeros((self.side * self.side, values.shape[1]), np.float32)
+        result[self.pixels[near]] = total
+        return result.reshape(self.side, self.side, -1)
+
+
+@lru_cache(maxsize=2)
+def chart_mesh(surface: HeadSurface, side: int) -> ChartMesh:
+    """The outer surface of a head, its ears smoothed away, on a chart with ``side`` pixels."""
+    vertices, topology = surface.earless, surface.topology
     places = (chart_positions(vertices) + 0.5) * (side / CHART_SIDE) - 0.5
     middle = (side - 1) / 2
-    shown = shown & (np.hypot(*(places - middle).T) < _FURTHEST * middle)
+    # Shoulders lie beyond the neck as seen from the middle of the head.
+    shown = surface.zones.skin & ~surface.zones.mouth_bag & (surface.zones.neck_weight > _ON_NECK)
+    shown &= np.hypot(*(places - middle).T) < _FURTHEST * middle
     faces = topology.faces[shown[topology.faces].all(axis=1)]
     # Where the surface folds over, triangles are seen from behind: turned, they are drawn too.
     a, b, c = (places[faces[:, k]] for k in range(3))
@@ -70,9 +97,21 @@ def draw_on_chart(
     depth = _OUTSIDE - np.linalg.norm(vertices - _CENTRE, axis=1)
     ndc = np.concatenate([ndc_from_pixels(places, side), depth[:, None]], axis=1)
     fragments = rasterize(ndc.astype(np.float32), faces, side, near=0.0, far=_OUTSIDE)
-    drawn = fragments.face_index >= 0
-    corners, weights = faces[fragments.face_index[drawn]], fragments.barycentric[drawn]
-    drawn_values = sum(weights[:, k, None] * values[corners[:, k]] for k in range(3))
-    result = np.zeros((side, side, values.shape[1]), np.float32)
-    result[drawn] = drawn_values
-    return result, drawn
+    pixels = np.flatnonzero(fragments.face_index >= 0)
+    corners = faces[fragments.face_index.ravel()[pixels]]
+    return ChartMesh(side, pixels, corners, fragments.barycentric.reshape(-1, 3)[pixels])
+
+
+@lru_cache(maxsize=2)
+def radial_frames(side: int) -> NDArray[np.float32]:
+    """``(N, N, 2, 2)`` pixels per centimetre (columns) away from the crown and across that.
+
+    The chart is true to scale along the first; across, it is stretched by the angle from the crown
+    over the angle's sine. That is limited, for where the head ends it is a neck, not a sphere.
+    """
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    distance = np.maximum(np.hypot(x, y), 1e-6)
+    angle = np.minimum(distance * (2.0 * math.pi / side), _FAR)
+    away = np.stack([x, y], axis=-1) / distance[..., None]
+    across = np.stack([-y, x], axis=-1) / distance[..., None] / np.sinc(angle / math.pi)[..., None]
+    return (np.stack([away, across], axis=-1) * (side / CHART_CENTIMETRES)).astype(np.float32)
