@@ -8,7 +8,7 @@ from pathlib import Path
 from opendr_facerot.benchmark.measurement import Measurement
 from opendr_facerot.benchmark.original import compared
 from opendr_facerot.benchmark.profile import Profile
-from opendr_facerot.benchmark.report import COLUMNS, Report, row
+from opendr_facerot.benchmark.report import COLUMNS, Report, number, row
 from opendr_facerot.benchmark.targets import Outcome, outcomes
 from opendr_facerot.files import write_atomically
 
@@ -68,7 +68,7 @@ def _sections(report: Report) -> Iterator[str]:
     found = map(_outcome_row, outcomes(report.measurements))
     yield _table(("what", "target", "measured", ""), found)
     if rows := [
-        (cost.what, cost.words, _time(ours.median), f"{cost.seconds / ours.median:.3g}")
+        (cost.what, cost.words, _time(ours.median), number(cost.seconds / ours.median))
         for cost, ours in compared(report.measurements)
     ]:
         yield _ORIGINAL
@@ -102,12 +102,12 @@ def _outcome_row(outcome: Outcome) -> Sequence[str]:
     if outcome.figure is None:
         return target.what, limit, "not measured", ""
     verdict = "met" if target.is_met(outcome.figure) else "missed"
-    return target.what, limit, f"{outcome.figure:.3g} {target.unit}", verdict
+    return target.what, limit, f"{number(outcome.figure)} {target.unit}", verdict
 
 
 def _profile_rows(profile: Profile) -> Iterator[Sequence[str]]:
     for one in profile.rows:
-        yield f"`{one.function}`", f"{one.calls:.4g}", _time(one.seconds), f"{one.share:.1%}"
+        yield f"`{one.function}`", number(one.calls), _time(one.seconds), f"{one.share:.1%}"
 
 
 def _time(seconds: float) -> str:

@@ -94,9 +94,14 @@ def about_this_run(command: str) -> dict[str, str]:
 
 def row(one: Measurement) -> tuple[str, ...]:
     """A measurement as cells, those of :data:`COLUMNS`."""
-    ratios = ", ".join(f"{ratio:.3g} x {name}" for name, ratio in one.ratios.items())
+    ratios = ", ".join(f"{number(ratio)} x {name}" for name, ratio in one.ratios.items())
     runs = str(len(one.values))
     return one.name, str(one.threads), runs, *_amounts(one), ratios
+
+
+def number(value: float) -> str:
+    """Three digits, or all of those before the point."""
+    return f"{value:.0f}" if abs(value) >= 1000.0 else f"{value:.3g}"
 
 
 def _amounts(one: Measurement) -> tuple[str, str]:
@@ -104,7 +109,7 @@ def _amounts(one: Measurement) -> tuple[str, str]:
         return f"{one.median:.0f} MiB", f"{one.spread:.0f} MiB"
     if one.unit == SHARE:
         return f"{100 * one.median:.2g} %", f"{100 * one.spread:.2g} %"
-    return f"{1e3 * one.median:.4g} ms", f"{1e3 * one.spread:.2g} ms"
+    return f"{number(1e3 * one.median)} ms", f"{number(1e3 * one.spread)} ms"
 
 
 def _version(package: str) -> str | None:
