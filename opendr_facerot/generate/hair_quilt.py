@@ -151,8 +151,7 @@ def _cover(  # type: ignore[no-untyped-def]
     for f in range(len(to_fill)):
         if label[to_fill[f, 1], to_fill[f, 0]] != UNKNOWN:
             continue
-        reach = radius * np.float32(_CORE / _RINGS) * _scale(frames[to_fill[f, 1], to_fill[f, 0]])
-        x, y = _ahead(label, to_fill[f, 0], to_fill[f, 1], reach)
+        x, y = _middle(label, frames, to_fill[f, 0], to_fill[f, 1], radius)
         frame = frames[y, x]
         meeting = 0
         for k in range(_DIRECTIONS):
@@ -195,9 +194,12 @@ def _scale(frame):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _ahead(label, x, y, reach):  # type: ignore[no-untyped-def]
-    """A pixel at most ``reach`` away, towards what is unknown around (x, y)."""
-    last, window = len(label) - 1, np.intp(np.float32(2.0) * reach)
+def _middle(label, frames, x, y, radius):  # type: ignore[no-untyped-def]
+    """The middle of a patch with (x, y) in its core, towards what is unknown around that."""
+    last = len(label) - 1
+    core = radius * np.float32(_CORE / _RINGS)
+    reach = core * _scale(frames[y, x])
+    window = np.intp(np.float32(2.0) * reach)
     total_x = total_y = count = 0
     for py in range(max(y - window, 0), min(y + window, last) + 1):
         for px in range(max(x - window, 0), min(x + window, last) + 1):
@@ -207,7 +209,13 @@ def _ahead(label, x, y, reach):  # type: ignore[no-untyped-def]
                 count += 1
     dx, dy = np.float32(total_x) / np.float32(count), np.float32(total_y) / np.float32(count)
     share = min(reach / max(np.float32(np.sqrt(dx * dx + dy * dy)), reach), np.float32(1.0))
-    return x + np.intp(np.round(dx * share)), y + np.intp(np.round(dy * share))
+    ahead_x = min(max(x + np.intp(np.round(dx * share)), 0), last)
+    ahead_y = min(max(y + np.intp(np.round(dy * share)), 0), last)
+    a, b, c, d = _inverse(frames[ahead_y, ahead_x])
+    dx, dy = np.float32(x - ahead_x), np.float32(y - ahead_y)
+    if (a * dx + b * dy) ** 2 + (c * dx + d * dy) ** 2 > core * core:
+        ahead_x, ahead_y = x, y
+    return ahead_x, ahead_y
 
 
 @kernel
@@ -231,31 +239,31 @@ def _best_source(met, there, weight, offered, usable, penalty):  # type: ignore[
 def _cut(difference, cut):  # type: ignore[no-untyped-def]
     """The closed line around a patch, a ring per direction, along which differences add up least.
 
-    Neighbouring directions are at most one ring apart. Dynamic programming around the circle,
-    twice: the second time from the ring that the first time found halfway.
+    It does not enter the core, and neighbouring directions are at most one ring apart. Dynamic
+    programming around the circle, from each ring in turn.
     """
     directions, rings = difference.shape
-    cost = np.empty((directions + 1, rings), np.float32)
-    before = np.empty((directions + 1, rings), np.intp)
-    start = -1
-    for offset in (0, directions // 2):
-        for j in range(rings):
-            closed = j < _CORE or (start >= 0 and j != start)
-            cost[0, j] = np.float32(np.inf) if closed else difference[offset, j]
-        for step in range(1, directions + 1):
-            k = (step + offset) % directions
-            for j in range(rings):
-                cost[step, j] = np.float32(np.inf)
-                before[step, j] = j
+    cost = np.empty((directions, rings), np.float32)
+    before = np.empty((directions, rings), np.intp)
+    least = np.float32(np.inf)
+    for start in range(_CORE, rings):
+        cost[0] = np.float32(np.inf)
+        cost[0, start] = difference[0, start]
+        for k in range(1, directions):
+            for j in range(_CORE, rings):
+                best = j
                 for i in range(max(j - 1, _CORE), min(j + 2, rings)):
-                    if j >= _CORE and cost[step - 1, i] + difference[k, j] < cost[step, j]:
-                        cost[step, j] = cost[step - 1, i] + difference[k, j]
-                        before[step, j] = i
-        ring = start if start >= 0 else np.argmin(cost[directions])
-        for step in range(directions, 0, -1):
-            cut[(step + offset) % directions] = ring
-            ring = before[step, ring]
-        start = cut[directions // 2]
+                    if cost[k - 1, i] < cost[k - 1, best]:
+                        best = i
+                cost[k, j] = cost[k - 1, best] + difference[k, j]
+                before[k, j] = best
+        for end in range(max(start - 1, _CORE), min(start + 2, rings)):
+            if cost[directions - 1, end] < least:
+                least = cost[directions - 1, end]
+                ring = end
+                for k in range(directions - 1, -1, -1):
+                    cut[k] = ring
+                    ring = before[k, ring]
 
 
 @inlined
