@@ -20,11 +20,11 @@ from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 
-_WAVINESS = 0.08  # radians that strands deviate from straight lines
+_WAVINESS = 0.16  # radians that strands deviate from straight lines
 _LEAST_WIDTH = 0.8  # pixels that a level is drawn with
-_STRAND_LEVELS = ((0.8, 40.0, 0.75), (2.0, 90.0, 0.55), (7.0, 160.0, 0.45))
-"""Width and length in chart pixels, and share, of single strands, of strands, of locks."""
-_GRAIN_LEVELS = ((0.9, 0.8), (2.5, 0.6))  # width in chart pixels and share, of grain
+_STRAND_LEVELS = ((0.055, 2.0, 0.6), (0.14, 3.5, 0.5), (0.35, 5.0, 0.5), (0.9, 7.0, 0.45))
+"""Width and length in centimetres, and share: from single strands to locks."""
+_GRAIN_LEVELS = ((0.06, 0.8), (0.17, 0.6))  # width in centimetres and share, of grain
 _COMBED = (0.35, 0.55)  # coherence of hair that starts to be, and that is, combed in one direction
 _GRAIN_OF_HAIR = 0.6  # cropped hair's grain, as a share of its contrast
 _FEWEST_PIXELS = 200  # to measure on
@@ -65,7 +65,7 @@ def measure_detail(
         [
             _deviation_of((skin - blur(skin, 0.15 * centimetre))[on_skin], 0.02, _MOST_SKIN),
             hair_level * (1.0 - combed) * _GRAIN_OF_HAIR,
-            hair_level * (0.2 + 0.55 * combed),
+            hair_level * (0.15 + 0.35 * combed),
         ],
         np.float32,
     )
@@ -126,7 +126,8 @@ def _procedural_chart() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
 
     def level(width: float, length: float) -> NDArray[np.float32]:
-        """One level, drawn at the resolution that its width needs."""
+        """One level, of a size in centimetres, drawn at the resolution that its width needs."""
+        width, length = (size * CHART_SIDE / CHART_CENTIMETRES for size in (width, length))
         reduction = 2 ** max(0, math.floor(math.log2(width / _LEAST_WIDTH)))
         side = CHART_SIDE // reduction
         noise = blur(random.standard_normal((side, side), np.float32), width / reduction)
