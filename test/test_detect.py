@@ -363,4 +363,4 @@ def test_session_of_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     damaged.write_bytes(asset_path("selfie_segmentation.onnx").read_bytes()[:1000])
     monkeypatch.setattr("opendr_facerot.detect.sessions.asset_path", lambda name: damaged)
     with pytest.raises(WeightsError, match="damaged.onnx"):
-        inference_session("selfie_segmentation.onnx", 1)
+        inference_session("selfie_segmentation.onnx")

@@ -46,15 +46,12 @@ class MeshLandmarks:
 class AttentionMesh:
     """The landmark net. Thread-safe.
 
-    Args:
-        threads: Threads of one run of the net.
-
     Raises:
         WeightsError: The packaged model file is missing or damaged.
     """
 
-    def __init__(self, threads: int = 2) -> None:
-        self._session = inference_session("face_mesh_attention.onnx", threads)
+    def __init__(self) -> None:
+        self._session = inference_session("face_mesh_attention.onnx")
 
     def landmarks(self, image: NDArray[np.uint8], face: Face) -> MeshLandmarks:
         """Find the mesh of a detected face.

@@ -14,14 +14,10 @@ _LOW, _HIGH = 0.15, 0.85  # the net is rarely sure: stretch its answers
 
 
 class PersonMatting:
-    """MediaPipe's selfie segmentation, sharpened to the edges of the image.
+    """MediaPipe's selfie segmentation, sharpened to the edges of the image."""
 
-    Args:
-        threads: Threads of the inference session.
-    """
-
-    def __init__(self, threads: int = 2) -> None:
-        self._session = inference_session("selfie_segmentation.onnx", threads)
+    def __init__(self) -> None:
+        self._session = inference_session("selfie_segmentation.onnx")
         self._input = self._session.get_inputs()[0].name
 
     def matte(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

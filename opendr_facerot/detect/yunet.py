@@ -77,15 +77,12 @@ class FaceDetector:
     images are scaled down to that. The net knows upright faces: where it finds none, or one that
     it is not sure of, it also looks at the image in quarter turns.
 
-    Args:
-        threads: Threads of one run of the net.
-
     Raises:
         WeightsError: The packaged model file is missing or damaged.
     """
 
-    def __init__(self, threads: int = 2) -> None:
-        self._session = inference_session("face_detection_yunet.onnx", threads)
+    def __init__(self) -> None:
+        self._session = inference_session("face_detection_yunet.onnx")
 
     def detect(self, image: NDArray[np.uint8], *, min_score: float, min_size: float) -> list[Face]:
         """Find the faces in an image.
