@@ -67,7 +67,7 @@ def naive_shading(
     vertices: NDArray[np.float64],
     topology: MeshTopology,
     appearance: VertexAppearance,
-    shared_spread: float,
+    shared_spread: tuple[float, float],
 ) -> tuple[NDArray[np.float64], int]:
     """Ray-cast every sample; no rasteriser, no kernel.
 
@@ -92,11 +92,15 @@ def naive_shading(
             for i, j in np.ndindex(SUPERSAMPLING, SUPERSAMPLING)
             if (spot := surface_spot(vertices, topology.faces, row, column, i, j)) is not None
         ]
-        confidences = [(at(spot, confidence), at(spot, second_confidence)) for spot in spots]
         groups = [[spot] for spot in spots]
-        if len(spots) == SUPERSAMPLING**2 and np.ptp(confidences, axis=0).max() < shared_spread:
-            groups = [spots]
-            together += 1
+        if len(spots) == SUPERSAMPLING**2:
+            own = np.ptp([at(spot, confidence) for spot in spots])
+            other = np.ptp([at(spot, second_confidence) for spot in spots])
+            inverse_depth = [1.0 / at(spot, vertices)[2] for spot in spots]
+            step = np.ptp(inverse_depth) / inverse_depth[0]
+            if max(own, other) < shared_spread[0] and step < shared_spread[1]:
+                groups = [spots]
+                together += 1
         for group in groups:
 
             def mean(values: NDArray[np.floating], group: list[Spot] = group) -> Any:
@@ -157,17 +161,17 @@ def bilinear(picture: NDArray[np.floating], position: NDArray[np.floating]) -> A
     return top * (1 - v) + bottom * v
 
 
-@pytest.mark.parametrize("shared_spread", [0.0, 0.03, 0.2])
+@pytest.mark.parametrize("shared_spread", [(0.0, 0.0), (0.03, 1.0), (1.0, 0.02), (0.2, 0.03)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shading_agrees_with_ray_casting(
-    seed: int, shared_spread: float, monkeypatch: pytest.MonkeyPatch
+    seed: int, shared_spread: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(texture, "_SHARED_SPREAD", shared_spread)
     vertices, topology, appearance = two_triangles(seed)
     appearance.opacity[1::2] = [0.7, 0.9]
     image, _ = HeadShader(topology, COVERAGE).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
     expected, together = naive_shading(vertices, topology, appearance, shared_spread)
-    assert (together > 20) == (shared_spread > 0)
+    assert (together > 20) == (shared_spread > (0.0, 0.0))
     np.testing.assert_allclose(image[..., 3], expected[..., 3], atol=2e-4)
     np.testing.assert_allclose(image[..., :3], expected[..., :3], atol=0.1)
 
@@ -182,7 +186,7 @@ def test_weighting_samples_together_does_not_show(
 ) -> None:
     view = facerot.View(math.radians(yaw_deg), 0.0)
     (together,) = rotator.render(astronaut_face, [view])
-    monkeypatch.setattr(texture, "_SHARED_SPREAD", 0.0)
+    monkeypatch.setattr(texture, "_SHARED_SPREAD", (0.0, 0.0))
     (alone,) = rotator.render(astronaut_face, [view])
     error = together.image.astype(float) - alone.image
     assert 0.0 < np.abs(error).max() <= 16.0

@@ -5,7 +5,8 @@ band of image rows is drawn, shaded and averaged before the next one, in memory 
 
 A pixel has four samples. Each looks the photo up where it lies itself; what else makes a colour,
 the weights and the logarithms, is smooth on the head, and worked out once per pixel from the
-samples' means, unless the samples' confidences differ, as at an eyelid, or not all see the head.
+samples' means, unless the samples' confidences differ, as at an eyelid, or their depths, as where
+an ear stands before the head, or not all see the head.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ OWN_RAMP = (0.05, 0.6)
 
 _STRETCH_RAMP = (0.5, 0.85)  # cosine in the photo over cosine in the view
 _GRAZING = 0.06  # cosine in the view below which it makes no more difference
-_SHARED_SPREAD = 0.2  # of a confidence: a pixel whose samples differ less is weighted as one
+_SHARED_SPREAD = (0.2, 0.01)
+"""A pixel whose samples differ less, in confidence and relatively in depth, is weighted as one."""
 _BLOCK = 1024  # vertices; fewer are not worth a thread
 _BAND_SAMPLES = 1 << 16  # of a band of rows: 0.5 MB of keys, which stay in the cache
 
@@ -175,7 +177,7 @@ class HeadShader:
                     DETAIL_ZERO,
                     level,
                     appearance.detail.tint,
-                    np.float32(_SHARED_SPREAD),
+                    _SHARED_SPREAD,
                     image[rows],
                     areas[rows],
                 )
@@ -418,6 +420,11 @@ def _shaded(  # type: ignore[no-untyped-def]
 
 
 @relaxed_inlined
+def _inverse_depth(key):  # type: ignore[no-untyped-def]
+    return np.uint32(key >> np.uint64(32)).view(np.float32)
+
+
+@relaxed_inlined
 def _spread(a, b, c, d):  # type: ignore[no-untyped-def]
     return max(max(a, b), max(c, d)) - min(min(a, b), min(c, d))
 
@@ -442,6 +449,7 @@ def _shade_rows(  # type: ignore[no-untyped-def]
 
     ``top`` is the image's row of samples that ``keys`` begins at.
     """
+    most_spread, most_step = np.float32(shared_spread[0]), np.float32(shared_spread[1])
     zero, quarter, nothing = np.float32(0.0), np.float32(0.25), np.uint64(0)
     for row in range(image.shape[0]):
         covered_area = own_area = zero
@@ -461,9 +469,17 @@ def _shade_rows(  # type: ignore[no-untyped-def]
                 own2, own3 = _at(c, table, _OWN), _at(d, table, _OWN)
                 second0, second1 = _at(a, table, _SECOND), _at(b, table, _SECOND)
                 second2, second3 = _at(c, table, _SECOND), _at(d, table, _SECOND)
-                own_spread = _spread(own0, own1, own2, own3)
-                second_spread = _spread(second0, second1, second2, second3)
-                shared = max(own_spread, second_spread) < shared_spread
+                z0, z1, z2, z3 = (
+                    _inverse_depth(k0),
+                    _inverse_depth(k1),
+                    _inverse_depth(k2),
+                    _inverse_depth(k3),
+                )
+                shared = (
+                    (_spread(own0, own1, own2, own3) < most_spread)
+                    & (_spread(second0, second1, second2, second3) < most_spread)
+                    & (_spread(z0, z1, z2, z3) < most_step * z0)
+                )
             if shared:
                 spots = a, b, c, d
                 opacity = _mean_at(spots, table, _COVERAGE)
