@@ -31,7 +31,13 @@ from opendr_facerot.benchmark.page import write_page
 from opendr_facerot.benchmark.profile import Profile, ProfileRow, profile
 from opendr_facerot.benchmark.report import Report, about_this_run, number
 from opendr_facerot.benchmark.results import Results
-from opendr_facerot.benchmark.scenes import VIEW_SERIES, ellipsoid, face_mesh, square_photo
+from opendr_facerot.benchmark.scenes import (
+    NINE_VIEWS,
+    VIEW_SERIES,
+    ellipsoid,
+    face_mesh,
+    square_photo,
+)
 from opendr_facerot.benchmark.startup import startup
 from opendr_facerot.benchmark.targets import outcomes
 from opendr_facerot.cli import main
@@ -313,7 +319,9 @@ def test_every_target_and_every_cost_has_its_figure(monkeypatch: pytest.MonkeyPa
     from opendr_facerot.weights.synthetic import synthetic_generator, write_synthetic
 
     # The real sizes take minutes.
-    monkeypatch.setattr(head, "VIEW_SERIES", VIEW_SERIES[:2])
+    two_views = NINE_VIEWS[:2]
+    monkeypatch.setattr(head, "NINE_VIEWS", two_views)
+    monkeypatch.setattr(head, "VIEW_SERIES", (VIEW_SERIES[0], two_views))
     monkeypatch.setattr(
         generator, "synthetic_generator", lambda seed, ngf: synthetic_generator(seed, ngf // 32)
     )
