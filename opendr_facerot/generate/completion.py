@@ -33,8 +33,7 @@ from opendr_facerot.render.texture import VertexAppearance
 
 _DEPTH_TOLERANCE = 0.3  # centimetres behind the photo's front surface that still count as seen
 _SLOPE_TOLERANCE = 0.25  # more of them at grazing angles
-_SKIN_COSINE = (0.12, 0.42)  # cosine to the camera at which a sample starts and ends to be trusted
-_HAIR_COSINE = (0.04, 0.25)  # hair is rough: its rim looks much like its middle
+_COSINE = (0.12, 0.42)  # to the camera, at which a sample starts to be trusted, and is fully
 _EAR_COSINE = 0.3  # an ear seen from the front is a sliver: ask for more
 _CLOTH_DISTANCE = (9.0, 20.0)  # squared skin distance from which a pixel of the neck is clothing
 _RIM_COSINE = (0.65, 0.4)  # at which a sample that contradicts its mirror image is distrusted
@@ -462,11 +461,10 @@ def visibility(
     on_person = smoothstep(0.3, 0.8, sample_bilinear(matte, photo_xy))
     shown = in_front * in_frame * sample_bilinear(work.inside, photo_xy) * on_person
 
-    trust = hair * smoothstep(*_HAIR_COSINE, cosine)
-    trust += (1.0 - hair) * smoothstep(*_SKIN_COSINE, cosine)
+    trust = smoothstep(*_COSINE, cosine)
     # The template's ears rarely lie exactly on the photo's: keep clear of their rim.
     clear = smoothstep(0.01, 0.03, sample_bilinear(inside, photo_xy))
-    ear = smoothstep(*_SKIN_COSINE, cosine - _EAR_COSINE) * clear
+    ear = smoothstep(*_COSINE, cosine - _EAR_COSINE) * clear
     ear = hair * trust + (1.0 - hair) * ear
     seen = shown * np.where(zones.ear, ear, trust)
     seen = 0.25 * seen + 0.75 * topology.neighbour_min(seen)
