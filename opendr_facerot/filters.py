@@ -15,8 +15,14 @@ _WIDE = 3.0  # sigma in pixels from which a blur is made in a pyramid
 
 def smoothstep(low: float, high: float, x: ArrayLike) -> NDArray[np.floating]:
     """Cubic ramp from 0 at ``low`` to 1 at ``high``; ``low`` may exceed ``high``."""
-    t = np.clip((np.asarray(x) - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
+    t = np.asarray(np.subtract(x, low))
+    t /= high - low
+    np.clip(t, 0.0, 1.0, out=t)
+    slope = np.asarray(-2.0 * t)
+    slope += 3.0
+    t *= t
+    t *= slope
+    return t
 
 
 def disc(radius: float) -> NDArray[np.uint8]:
