@@ -36,30 +36,50 @@ def test_colours_are_those_of_8_bit_lab_but_not_in_whole_numbers() -> None:
     assert between[0] > between[1] > between[2]
 
 
-@pytest.mark.parametrize("shadow", [1.0, 0.35], ids=["even light", "side light"])
-def test_dark_hair_is_found_beside_the_shadowed_half_of_a_face(shadow: float) -> None:
-    """Skin in the shadow is as far from lit skin as hair is, and yet not hair."""
+HAIR_COLOUR = (38.0, 30.0, 26.0)
+
+
+@pytest.fixture
+def work() -> WorkImage:
+    """An even face of skin, with noise, that fills the square."""
     size, camera, model = 400, Intrinsics(focal=700.0, cx=199.5, cy=199.5), HeadModel.load()
     points = np.zeros((478, 3))
     turned = (model.mean - [0.0, 82.0, 4.0]) * [1.0, -1.0, -1.0] + [0.0, 0.0, 88.0]
     points[:468, :2] = camera.project(model.landmarks(turned))
-    hairline, chin = points[10, 1], points[152, 1]
-    rows, columns = np.mgrid[:size, :size]
-    image = np.empty((size, size, 3), np.float32)
-    image[:] = (205.0, 160.0, 140.0)
-    image[:, size // 2 :] *= shadow
-    hair = rows < hairline - 3
-    image[hair] = (38.0, 30.0, 26.0)
-    image += np.random.default_rng(0).normal(0.0, 2.0, image.shape).astype(np.float32)
-    whole = np.ones((size, size), np.float32)
+    image = np.full((size, size, 3), (205.0, 160.0, 140.0))
+    image += np.random.default_rng(0).normal(0.0, 2.0, image.shape)
     pixels = np.clip(image, 0, 255).astype(np.uint8)
-    work = WorkImage(
-        pixels, whole, 1.0, np.zeros(2), points, camera, chin - hairline, pixels, np.zeros(2)
-    )
-    look = find_hair(work, image, whole > 0, whole)
+    height = points[152, 1] - points[10, 1]
+    inside = np.ones((size, size), np.float32)
+    return WorkImage(pixels, inside, 1.0, np.zeros(2), points, camera, height, pixels, np.zeros(2))
+
+
+@pytest.mark.parametrize("shadow", [1.0, 0.35], ids=["even light", "side light"])
+def test_dark_hair_is_found_beside_the_shadowed_half_of_a_face(
+    work: WorkImage, shadow: float
+) -> None:
+    """Skin in the shadow is as far from lit skin as hair is, and yet not hair."""
+    image, size = work.image.astype(np.float32), len(work.image)
+    height, lateral = work.along_face()
+    image[:, size // 2 :] *= shadow
+    image[height > 1.03] = HAIR_COLOUR
+    look = find_hair(work, image, work.inside > 0, work.inside)
     assert look.has_hair
-    face = work.face() & (rows > hairline + 0.15 * work.face_height)
-    face &= np.abs(columns - size / 2) > 0.12 * work.face_height  # off the shadow's edge
-    crown = hair & (rows > hairline - 0.3 * work.face_height)
-    assert look.hair[crown].mean() > 0.9
+    face = work.face() & (height < 0.85) & (lateral > 0.12)  # off the shadow's edge
+    assert look.hair[(height > 1.03) & (height < 1.3)].mean() > 0.9
     assert look.hair[face].mean() < 0.1
+
+
+def test_a_jacket_of_the_hair_s_colour_is_not_hair(work: WorkImage) -> None:
+    image = work.image.astype(np.float32)
+    height, lateral = work.along_face()
+    hair, jacket = (height > 1.03) | ((height > 0.5) & (lateral > 0.5)), height < -0.15
+    image[hair | jacket] = HAIR_COLOUR
+    look = find_hair(work, image, work.inside > 0, work.inside)
+    assert look.hair[hair & (height < 1.3)].mean() > 0.9
+    assert look.hair[jacket & (height > -0.5)].max() < 0.1
+    # Hair that hangs down to it does not end above the shoulders.
+    long_hair = (height > -0.2) & (lateral > 0.5)
+    image[long_hair] = HAIR_COLOUR
+    hanging = find_hair(work, image, work.inside > 0, work.inside).hair
+    assert hanging[long_hair & (height < 0.0) & (lateral < 0.7)].mean() > 0.9

@@ -91,6 +91,7 @@ def find_hair(
         score = skin_distance - nearest - 1.0
         hair = np.reciprocal(1.0 + np.exp(np.clip(score, -40.0, 40.0) / -4.0))
         hair = blur(hair, 0.01 * work.face_height) * (matte > 0.3)
+        hair *= face | _hanging(hair, face, height, work.face_height)
     return Appearance(skin, skin_distance, hair, has_hair)
 
 
@@ -164,6 +165,27 @@ def _nearest(features, centres, scale, distance):  # type: ignore[no-untyped-def
                     total += away * away
                 least = min(least, total)
             distance[row, column] = least
+
+
+def _hanging(
+    hair: NDArray[np.float32],
+    face: NDArray[np.bool_],
+    height: NDArray[np.float32],
+    face_height: float,
+) -> NDArray[np.bool_]:
+    """Where what looks like hair is one piece with the hair beside and above the eyes.
+
+    A dark jacket looks like hair, too. What joins the two must be broader than a shadow.
+    """
+    alike = ((hair > 0.4) & ~face).astype(np.uint8)
+    core = cv2.erode(alike, disc(0.015 * face_height))
+    labels = cv2.connectedComponents(core)[1]
+    on_head = np.zeros(int(labels.max()) + 1, bool)
+    on_head[labels[height > 0.6]] = True
+    on_head[0] = False
+    jackets = ~on_head
+    jackets[0] = False
+    return cv2.dilate(jackets[labels].astype(np.uint8), disc(0.03 * face_height)) == 0
 
 
 def _cluster_centres(samples: NDArray[np.float32]) -> NDArray[np.float32]:
