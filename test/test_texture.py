@@ -55,7 +55,6 @@ def two_triangles(seed: int) -> tuple[NDArray[np.float64], MeshTopology, VertexA
         ),
         source_cosine=rng.uniform(0.1, 1, 4).astype(np.float32),
         visible=rng.uniform(0, 1, 4).astype(np.float32),
-        opacity=np.ones(4, np.float32),
     )
     return vertices, topology, appearance
 
@@ -125,7 +124,7 @@ def naive_shading(
             grain += hair * combed * noise[1]
             grain = grain * (1 - hair) + grain * hair * appearance.detail.tint
             colour += (1 - own - other) * np.exp(mean(appearance.fill) + grain)
-            alpha = mean(COVERAGE * appearance.opacity) * len(group) / SUPERSAMPLING**2
+            alpha = mean(COVERAGE) * len(group) / SUPERSAMPLING**2
             image[row, column, :3] += alpha * np.minimum(colour, 255)
             image[row, column, 3] += alpha
     return image, together
@@ -168,7 +167,6 @@ def test_shading_agrees_with_ray_casting(
 ) -> None:
     monkeypatch.setattr(texture, "_SHARED_SPREAD", shared_spread)
     vertices, topology, appearance = two_triangles(seed)
-    appearance.opacity[1::2] = [0.7, 0.9]
     image, _ = HeadShader(topology, COVERAGE).shade(appearance, vertices, CAMERA, SIZE, DETAIL)
     expected, together = naive_shading(vertices, topology, appearance, shared_spread)
     assert (together > 20) == (shared_spread > (0.0, 0.0))

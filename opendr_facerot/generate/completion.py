@@ -41,7 +41,6 @@ _RIM_CONTRAST = (0.3, 0.6)  # log colour between the two
 _GLARE = (0.15, 0.4)  # log brightness over that of the face's middle, continued
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
 _MATCHED_COSINE = (0.35, 0.65)  # at which the light of both halves starts to be compared, is fully
-_COLLAR_TILT = 0.35  # that a collar rises by towards the back of the neck
 _UNKNOWN_DIFFERENCE = 0.03  # weight of "both halves look alike" far from where both are seen
 _LARGEST_CORRECTION = 0.8  # natural log
 
@@ -175,7 +174,6 @@ class Observation:
         hair: ``(V,)`` probability of hair.
         skin_like: ``(V,)`` 0 where the photo shows clothing or loose hair on top of the skin.
         deep_inside: ``(V,)`` 0 at the rim of the person, where hair is mixed with background.
-        clothing: ``(V,)`` in [0, 1], how far the photo shows clothing there.
     """
 
     xy: NDArray[np.floating]
@@ -187,7 +185,6 @@ class Observation:
     hair: NDArray[np.floating]
     skin_like: NDArray[np.floating]
     deep_inside: NDArray[np.floating]
-    clothing: NDArray[np.floating]
 
     def take(self, vertices: NDArray[np.integer] | slice) -> Observation:
         """The observation whose row k is this one's row ``vertices[k]``."""
@@ -296,7 +293,6 @@ def observe(
         hair=hair_seen,
         skin_like=_skin_like(surface, photo_xy, appearance),
         deep_inside=smoothstep(0.2, 0.8, sample_bilinear(maps.deep_inside, photo_xy)),
-        clothing=foreign,
     )
 
 
@@ -410,7 +406,6 @@ def complete_observed(
         detail=procedural_detail(detail_level),
         source_cosine=seen.cosine.astype(np.float32),
         visible=seen.visible.astype(np.float32),
-        opacity=(1.0 - model.subdivide(_clothed(model.coarse, coarse))).astype(np.float32),
     )
 
 
@@ -418,15 +413,6 @@ def complete_observed(
 def _detail_positions(surface: HeadSurface) -> NDArray[np.float32]:
     """Where on the detail chart each vertex ``(V, 2)`` is."""
     return chart_positions(surface.earless)
-
-
-def _clothed(surface: HeadSurface, seen: Observation) -> NDArray[np.floating]:
-    """How far clothing hides each vertex ``(V,)``, continued around the neck from what is seen."""
-    _, y, z = surface.vertices.T
-    above = smoothstep(_NECK_HEIGHT[0], _NECK_HEIGHT[0] + 2.0, y + _COLLAR_TILT * (z - 5.0))
-    weight = seen.visible * (1.0 - above) + 5.0 * above + 1e-4
-    field = surface.topology.smooth_field(seen.clothing * (1.0 - above), weight, 0.3)
-    return smoothstep(0.35, 0.65, field)
 
 
 def visibility(

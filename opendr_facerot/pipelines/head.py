@@ -42,6 +42,7 @@ from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.render.compose import (
     Plate,
+    behind_face,
     fill_background,
     lay_over,
     make_plate,
@@ -191,7 +192,9 @@ class HeadRotator:
                 head = show_photo(head, frame.photo, frame.person[..., 3], same)
             alpha = None
             if background == "plate":
-                picture = over_plate(head, frame.behind, frame.collar)
+                # Clothing is in front of the neck, but a chin turned to the shoulder before it.
+                outline = self._face_outline(looks[0].vertices, state.pivot, turn, frame)
+                picture = over_plate(head, frame.behind, behind_face(frame.collar, outline))
                 if same:
                     picture = towards_photo(picture, frame.photo, same)
             elif background == "transparent":
@@ -212,6 +215,17 @@ class HeadRotator:
         vertices = turn_on_neck(look.vertices, share, pivot, turn)
         detail = look.appearance.detail.chart_for(frame.samples_per_cm)
         return self._shader.shade(look.appearance, vertices, frame.camera, frame.size, detail)
+
+    def _face_outline(
+        self,
+        vertices: NDArray[np.floating],
+        pivot: NDArray[np.floating],
+        turn: NDArray[np.floating],
+        frame: ViewFrame,
+    ) -> NDArray[np.floating]:
+        """Points ``(468, 2)`` of the turned face, pixels of the view."""
+        face = self._model.landmarks(vertices[: len(self._model.mean)])
+        return frame.camera.project((face - pivot) @ cv2.Rodrigues(turn)[0].T + pivot)
 
     def track(self, *, real_time: bool = False) -> HeadTracker:
         """A tracker for one stream; see :meth:`TrackingRotator.track`."""
@@ -250,7 +264,6 @@ class HeadRotator:
             detail=procedural_detail(np.zeros(3, np.float32)),
             source_cosine=np.zeros(count, np.float32),
             visible=np.zeros(count, np.float32),
-            opacity=np.ones(count, np.float32),
         )
         vertices = (surface.vertices - PIVOT) @ MODEL_TO_CAMERA + [0.0, 0.0, 100.0]
         camera = Intrinsics(100.0, 31.5, 31.5)

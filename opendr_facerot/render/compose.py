@@ -17,6 +17,10 @@ from opendr_facerot.render.kernels import inlined, kernel
 _CENTIMETRE = 0.057  # of the height of a face 17.5 cm high
 _CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the chin is clothing
 _NECK_SIDE = (0.2, 0.26)  # face heights from the face's axis where the neck ends
+_ASIDE, _ASIDE_SLOPE = 0.45, 0.9  # face heights from the axis; rise of what stays, beyond it
+_SHOULDER_WIDTH = 1.15  # face heights from the axis to the end of a shoulder
+_SHOULDER_SLOPE = 1.6  # columns per row by which a neck widens to shoulders
+_TRUNK = 0.9  # face heights from the axis where what is cut belongs to somebody else
 _SHOULDER_HEIGHT = 0.4  # face heights above the chin that shoulders reach at most
 
 
@@ -91,7 +95,9 @@ def make_plate(
     cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
     cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
     shoulders = _shoulders(work, matte, appearance, head, lateral)
-    body = np.maximum(smoothstep(0.06, -0.03, height), shoulders)
+    # A veil or a neighbour beside the head stays as it is, the more the farther away.
+    aside = smoothstep(0.0, 0.12, _ASIDE_SLOPE * (lateral - _ASIDE) - height)
+    body = np.maximum(np.maximum(smoothstep(0.06, -0.03, height), shoulders), aside)
     body = (body * standing).astype(np.float32)
     body *= _connected_to_bottom(body, head, height)
 
@@ -108,7 +114,10 @@ def make_plate(
     below_chin = standing * smoothstep(0.01, -0.05, height)
     behind = _mixed(background, colours, np.maximum(body * (1.0 - was_head), below_chin))
 
-    collar = cloth * smoothstep(0.0, -0.06, height) * smoothstep(0.4, 0.8, matte) * work.inside
+    beside_neck = smoothstep(*_NECK_SIDE, lateral) * smoothstep(0.22, 0.12, height)
+    below = np.maximum(smoothstep(0.0, -0.06, height), beside_neck)
+    collar = cloth * below * smoothstep(0.4, 0.8, matte) * work.inside
+    collar *= _connected_to_bottom(collar.astype(np.float32), np.zeros_like(head), height)
     around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
     # Where the matte is thin, the photo's own colours are half background.
     own = _mixed(foreground, work.image.astype(np.float32), smoothstep(0.8, 1.0, matte))
@@ -235,6 +244,23 @@ def lay_over(
     return image
 
 
+def behind_face(collar: NDArray[np.uint8], face: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A collar without what a face hides of it.
+
+    Args:
+        collar: ``(N, N, 4)`` uint8 RGBA.
+        face: ``(K, 2)`` pixels, points on the face; their convex hull is hidden.
+
+    Returns:
+        ``(N, N, 4)`` uint8 RGBA.
+    """
+    bits = 4  # of a pixel's fraction
+    points = np.round(np.clip(face, -1e4, 1e4) * (1 << bits)).astype(np.int32)
+    alpha = np.ascontiguousarray(collar[..., 3])
+    cv2.fillConvexPoly(alpha, cv2.convexHull(points), 0, cv2.LINE_AA, bits)
+    return np.dstack([collar[..., :3], alpha])
+
+
 def over_plate(
     head: NDArray[np.float32], behind: NDArray[np.uint8], collar: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
@@ -355,16 +381,23 @@ def _add_detail(photo, soft, share, image):  # type: ignore[no-untyped-def]
 
 
 def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The matte with the body going on, ever softer, below a photo that cuts it."""
+    """The matte with the body going on below a photo that cuts it: a neck widens to shoulders."""
     rows = np.flatnonzero((work.inside > 0.9).any(1))
     last = int(rows[-1]) if len(rows) else len(matte) - 1
-    below = np.arange(len(matte)) - last
+    columns, below = np.arange(matte.shape[1]), np.arange(len(matte)) - last
     if below[-1] <= 0:
         return matte
-    edge = np.broadcast_to(matte[max(last - 2, 0)], matte.shape).astype(np.float32)
-    soft = blur(edge, 0.1 * work.face_height)
-    share = smoothstep(0.0, 0.5 * work.face_height, below)[:, None].astype(np.float32)
-    return np.where(below[:, None] > -2, edge + share * (soft - edge), matte)
+    edge = smoothstep(0.4, 0.8, matte[max(last - 2, 0)])
+    from_axis = np.abs(columns - work.landmarks[CHIN, 0]) / work.face_height
+    cut = np.flatnonzero((edge > 0.5) & (from_axis < _TRUNK))
+    going_on = np.broadcast_to(edge, matte.shape)
+    if len(cut):
+        away = np.abs(np.subtract.outer(columns, cut)).min(1) / work.face_height
+        depth = np.maximum(below, 0)[:, None] / work.face_height
+        widened = np.minimum(_SHOULDER_SLOPE * depth - away, _SHOULDER_WIDTH - from_axis)
+        softness = 0.02 + 0.1 * np.minimum(depth, 1.0)
+        going_on = np.maximum(going_on, smoothstep(-1.0, 1.0, widened / softness))
+    return np.where(below[:, None] > -2, going_on, matte).astype(np.float32)
 
 
 def _shoulders(
@@ -385,8 +418,11 @@ def _shoulders(
     ends = cv2.erode(ends[None], np.ones((1, 2 * round(0.03 * work.face_height) + 1)))
     beside = np.ones(matte.shape, np.float32)
     beside[:chin] = from_chin[::-1] * ends
-    clothed = smoothstep(5.0, _CLOTH_DISTANCE, appearance.skin_distance)
-    return blur(beside, 0.004 * work.face_height) * smoothstep(*_NECK_SIDE, lateral) * clothed
+    clothed = smoothstep(5.0, _CLOTH_DISTANCE, appearance.skin_distance) * (1.0 - appearance.hair)
+    clothing = (beside * smoothstep(*_NECK_SIDE, lateral) * clothed).astype(np.float32)
+    # Slivers are the rim of the neck.
+    clothing = cv2.morphologyEx(clothing, cv2.MORPH_OPEN, disc(0.03 * work.face_height))
+    return blur(clothing, 0.004 * work.face_height)
 
 
 def _connected_to_bottom(

@@ -14,7 +14,7 @@ from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.render.texture import VertexAppearance
 from opendr_facerot.tracking.live_texture import FrameSight
 
-_KEPT = ("second_correction", "fill", "hair", "opacity")
+_KEPT = ("second_correction", "fill", "hair")
 """Parts of the appearance that do not depend on the pose in the frame."""
 
 _CHIN_HEIGHT = 75.0  # centimetres, template space; collars are below
