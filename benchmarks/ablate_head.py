@@ -5,14 +5,14 @@
 
 PATH is a photo or a posed folder, as for ``facerot evaluate``; its scores are means over yaws -60°
 to 60°. A part is switched off by putting something simpler in its place. What it costs is the time
-with all parts less the time without it, both in turn in each of the rounds: the median of these.
+with all parts less the time without it, both in turn in each of the rounds: their median ± half the
+interquartile range.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -24,6 +24,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_facerot.benchmark.measurement import measurement
 from opendr_facerot.benchmark.scenes import NINE_VIEWS
 from opendr_facerot.evaluation.runner import Evaluation
 from opendr_facerot.evaluation.scores import ViewScore
@@ -54,8 +55,8 @@ _INTRODUCTION = """\
 
 Each row has one part replaced by something simpler: the scores are those of `facerot evaluate`,
 means of yaw ±30°, ±45° and ±60°. The last two columns are what the part costs: the time with all
-parts less the time without it, measured in turn, the median of {rounds} rounds; in the first row
-they are the whole times. Below the scatter, which is some per cent of these, a cost says nothing.
+parts less the time without it, measured in turn, the median of {rounds} rounds ± half the
+interquartile range; in the first row they are the whole times.
 """
 
 
@@ -136,7 +137,7 @@ def main() -> None:
         assert photo is not None
         for part, times in costs(rotator, photo, options.rounds).items():
             cells = [_mean(scores[part], name) for name in _MEASURES.values()]
-            cells += [f"{times.photo:.1f}", f"{times.view:.2f}"]
+            cells += [_amount([one.photo for one in times]), _amount([one.view for one in times])]
             lines.append(f"| {part} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
         lines.append("")
@@ -148,8 +149,8 @@ def main() -> None:
         options.markdown.write_text("\n".join([introduction, *lines]))
 
 
-def costs(rotator: FaceRotator, photo: NDArray[np.uint8], rounds: int) -> dict[str, Times]:
-    """What each part takes, and under :data:`ALL_PARTS` the whole.
+def costs(rotator: FaceRotator, photo: NDArray[np.uint8], rounds: int) -> dict[str, list[Times]]:
+    """What each part takes in each round, and under :data:`ALL_PARTS` the whole.
 
     Args:
         rotator: The pipeline.
@@ -166,7 +167,7 @@ def costs(rotator: FaceRotator, photo: NDArray[np.uint8], rounds: int) -> dict[s
             if index:
                 wholes.append(whole)
                 without.append(whole - rest)
-    return {ALL_PARTS: _median(wholes), **{part: _median(of) for part, of in parts.items()}}
+    return {ALL_PARTS: wholes, **parts}
 
 
 def _times(rotator: FaceRotator, photo: NDArray[np.uint8]) -> Times:
@@ -179,10 +180,9 @@ def _times(rotator: FaceRotator, photo: NDArray[np.uint8]) -> Times:
     return Times(1e3 * (fitted - start), 1e3 * (rendered - fitted) / len(NINE_VIEWS))
 
 
-def _median(times: Sequence[Times]) -> Times:
-    return Times(
-        statistics.median(one.photo for one in times), statistics.median(one.view for one in times)
-    )
+def _amount(milliseconds: Sequence[float]) -> str:
+    one = measurement("", 0, milliseconds, {})
+    return f"{one.median:.2f} ± {one.spread / 2:.2f}"
 
 
 def _mean(views: Sequence[ViewScore], name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -63,6 +64,7 @@ def test_costs_are_told_apart(
     monkeypatch.setattr(ablate_head, "PARTS", {ALL_PARTS: nullcontext, **part})
     found = costs(cast(FaceRotator, Sleeper()), astronaut, rounds=3)
     assert found.keys() == {ALL_PARTS, "sleep"}
-    assert found["sleep"].photo == pytest.approx(30.0, abs=15.0)
-    assert found["sleep"].view == pytest.approx(3.0, abs=2.0)
-    assert found[ALL_PARTS].photo == pytest.approx(40.0, abs=15.0)
+    photo = statistics.median(one.photo for one in found["sleep"])
+    view = statistics.median(one.view for one in found["sleep"])
+    assert (photo, view) == (pytest.approx(30.0, abs=15.0), pytest.approx(3.0, abs=2.0))
+    assert statistics.median(one.photo for one in found[ALL_PARTS]) > 35.0
