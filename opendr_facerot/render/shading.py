@@ -68,7 +68,6 @@ def vertex_rows(  # type: ignore[no-untyped-def]
     second_visible,
     source_cosine,
     visible,
-    opacity,
     camera,
     first,
     last,
@@ -95,7 +94,7 @@ def vertex_rows(  # type: ignore[no-untyped-def]
         table[v, _INVERSE_DEPTH] = inverse_depth
         table[v, _OWN] = own
         table[v, _SECOND] = second
-        table[v, _COVERAGE] = coverage[v] * opacity[v]
+        table[v, _COVERAGE] = coverage[v]
         table[v, _PHOTO], table[v, _PHOTO + 1] = photo_xy[v, 0], photo_xy[v, 1]
 
 
