@@ -306,7 +306,9 @@ def test_short_run_and_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_every_target_and_every_cost_has_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_target_and_every_cost_has_its_figure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pytest.importorskip("torch")
     from opendr_facerot.benchmark.scenarios import (
         generator,
@@ -341,6 +343,8 @@ def test_every_target_and_every_cost_has_its_figure(monkeypatch: pytest.MonkeyPa
     node = ["node, nine views of", "age of these", "node ready"]
     assert all(what.startswith(start) for what, start in zip(missing, node, strict=True))
     assert len(list(compared(found))) == len(COSTS)
+    write_page(Report({}, Results(found)), tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text().count("## Part `") == 6
     titles = [one.title for one in profiles.scenario(conditions)]
     assert titles == ["A fit", "Nine views of 256 pixels", "A tracked frame"]
 
