@@ -148,7 +148,7 @@ class FaceTurner:
                 return
             before = self._latest
             header = None if before is None else before.message.header
-            frame = self._latest = Frame(message, time.monotonic(), header)
+            frame = self._latest = Frame(message, time.monotonic(), wanted, header)
             if wanted:
                 self.worker.offer_frame(frame)
             else:

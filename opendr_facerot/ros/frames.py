@@ -23,11 +23,13 @@ class Frame:
     Attributes:
         message: As it came.
         arrived: When it came, on the clock of :func:`time.monotonic`.
+        wanted: Whether anybody wants its faces, so that it is to be worked on.
         predecessor: Header of the frame before it; None of the first.
     """
 
     message: ImageMessage
     arrived: float
+    wanted: bool
     predecessor: Header | None
 
 
@@ -54,7 +56,7 @@ class FittedFrame:
             latest: The latest frame.
             wanted: Settings of the request.
         """
-        if latest.arrived - self.frame.arrived > _STILL_LATEST:
+        if not latest.wanted or latest.arrived - self.frame.arrived > _STILL_LATEST:
             return False
         limit = self.settings.max_faces
         if dataclasses.replace(wanted, max_faces=limit) != self.settings:

@@ -101,11 +101,12 @@ def test_a_newer_frame_without_a_face_ends_the_old_faces(turner: Turner) -> None
 
 
 def test_frames_that_nobody_wants_are_fitted_for_the_request(turner: Turner) -> None:
+    turner.take(picture((50,)), "of a stream")
     for name, side in (("a", 40), ("b", 30)):
         turner.take(picture((side,)), name, wanted=False)
         (face,) = turner.rotate()
         assert (face.header.frame_id, face.roi.width) == (name, side)
-    assert turner.rotator.fits == 2
+    assert turner.rotator.fits == 3
 
 
 def test_the_frame_is_the_latest_when_the_turn_of_the_request_has_come(turner: Turner) -> None:
@@ -149,7 +150,7 @@ def test_when_fitted_faces_stand_for_the_latest_frame(
     image = picture((20,) * found)
     faces = SquaresRotator(settings).fit(image)
     message = frame_message(image, "a")
-    fitted = FittedFrame(Frame(message, 5.0, None), image, faces, settings)
-    latest = Frame(message, 5.0 + later, None)
+    fitted = FittedFrame(Frame(message, 5.0, True, None), image, faces, settings)
+    latest = Frame(message, 5.0 + later, True, None)
     request = replace(settings, **{"max_faces": 0, **wanted})  # type: ignore[arg-type]
     assert fitted.stands_for(latest, request) is stands

@@ -9,6 +9,7 @@ pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -102,7 +103,8 @@ def test_durations_and_texts_of_the_answer() -> None:
         statistics.measure(Timing.AGE, value)
     statistics.record_stages({"detect": 0.0125, "fit": 2.0})
     statistics.record_error(ValueError("odd"))
-    answer = statistics_response(Time(sec=3), ACTIVE, statistics.snapshot())
+    unwanted = replace(ACTIVE, wanted=False)
+    answer = statistics_response(Time(sec=3), unwanted, statistics.snapshot())
     assert answer.stamp == Time(sec=3)
     assert 0.0 <= seconds(answer.uptime) < 10.0
     assert (answer.lifecycle_state, answer.enabled, answer.output_wanted) == ("active", True, False)

@@ -77,9 +77,16 @@ def test_faces_keep_their_ids_while_they_move(
         np.testing.assert_allclose(np.diff(path), 3 * direction, atol=3)
         assert path[-1] - path[0] == pytest.approx(33 * direction, abs=5)
 
-    # A request is about one image; the stream's faces are not touched by it.
-    answer = client.rotate()
+    # A request with an image is about it alone; the stream's faces are not touched by it.
+    answer = client.rotate(moving[0][0])
     assert [face.face_id for face in answer.faces] == ["face0", "face1"]
+    # One for the latest frame is about the faces that are followed.
+    answer = client.rotate()
+    newest = {face.face_id: face for face in followed[-2:]}
+    assert {face.face_id for face in answer.faces} == {"track0", "track1"}
+    for face in answer.faces:
+        assert face.header == newest[face.face_id].header
+        assert face.source_yaw == newest[face.face_id].source_yaw
     again = show(client, [(moving[-1][0], moving[-1][1] + 0.1)])
     assert {face.face_id for face in again} == {"track0", "track1"}
 
