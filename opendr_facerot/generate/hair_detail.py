@@ -35,6 +35,7 @@ _FAINT = 0.03  # weight of no broad light and shadow
 _KNOWN = 0.6  # share of the photo in a pixel, and of hair in it, from which its detail is known
 _HAIRY = 0.05  # share of hair from which a pixel needs detail
 _LEVEL = 0.25  # natural log, of hair: a chart reaches four times as far
+_LEAST_SPREAD = 0.01  # natural log: less is flat
 _OUTLIERS = 2.5  # standard deviations beyond which lights and shadows are subdued
 _EVEN_TINT = 12.0  # squared log luma that stands for "lights and shadows have the hair's own hue"
 _TINT_RANGE = (0.6, 1.8)
@@ -116,7 +117,8 @@ def continue_hair(
     per_cm = _SOUGHT_SIDE / CHART_CENTIMETRES
     smooth = blur(seen * coarse, _SMOOTH * per_cm) / (blur(seen, _SMOOTH * per_cm) + _FAINT)
     coarse -= smooth
-    limit = _OUTLIERS * 1.4826 * float(np.median(np.abs(coarse[source])))
+    spread = 1.4826 * float(np.median(np.abs(coarse[source])))
+    limit = _OUTLIERS * max(spread, _LEAST_SPREAD)
     wanted = maps[..., _HAIR] > _HAIRY
     fine = _added_by_photo(maps, luma, per_photo_pixel * CHART_SIDE, smooth, limit, CHART_SIDE)
     frames = combed_frames(fine, source)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.reconstruct.head_model import HeadSurface
+from opendr_facerot.render.kernels import kernel
 from opendr_facerot.render.rasterize import ndc_from_pixels, rasterize
 
 CHART_SIDE = 768
@@ -69,14 +70,20 @@ class ChartMesh:
         Returns:
             ``(N, N, C)``, 0 elsewhere.
         """
-        near = around[self.corners].any(axis=1)
-        corners, weights = self.corners[near], self.weights[near]
-        total = values[corners[:, 0]] * weights[:, :1]
-        for k in (1, 2):
-            total += values[corners[:, k]] * weights[:, k : k + 1]
         result = np.zeros((self.side * self.side, values.shape[1]), np.float32)
-        result[self.pixels[near]] = total
+        _interpolate(values, around, self.pixels, self.corners, self.weights, result)
         return result.reshape(self.side, self.side, -1)
+
+
+@kernel
+def _interpolate(values, around, pixels, corners, weights, result):  # type: ignore[no-untyped-def]
+    for p in range(len(pixels)):
+        a, b, c = corners[p, 0], corners[p, 1], corners[p, 2]
+        if not (around[a] or around[b] or around[c]):
+            continue
+        for column in range(values.shape[1]):
+            value = weights[p, 0] * values[a, column] + weights[p, 1] * values[b, column]
+            result[pixels[p], column] = value + weights[p, 2] * values[c, column]
 
 
 @lru_cache(maxsize=2)

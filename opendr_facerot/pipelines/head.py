@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from opendr_facerot.generate.completion import (
     show_inside,
 )
 from opendr_facerot.generate.detail import measure_detail, procedural_detail
+from opendr_facerot.generate.hair_detail import continue_hair
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
@@ -270,6 +272,9 @@ class HeadRotator:
         vertices = turn_on_neck(vertices, surface.zones.neck_weight, PIVOT, np.ones(3))
         head, _ = self._shader.shade(blank, vertices, camera, 64, blank.detail.chart)
         layer = np.zeros((64, 64, 4), np.uint8)
+        front = (surface.vertices[:, 2] > 5.0).astype(np.float32)
+        hairy = replace(blank, hair=np.ones(count, np.float32), confidence=front)
+        continue_hair(self._model, hairy, front, 1.0)
         over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
         over_colour(head, (0, 0, 0))
         straight_alpha(head)
