@@ -50,6 +50,7 @@ class FacerotNode(LifecycleNode):
 
     Attributes:
         has_given_parameters: Whether a parameter file or the command line gave it any.
+        frame_group: Of the callbacks that take frames and calibrations, and never wait.
 
     Raises:
         SettingsError: A parameter file or the command line gives an unknown parameter or an
@@ -66,7 +67,7 @@ class FacerotNode(LifecycleNode):
         self._problem = ""
         self._results: ResultPublisher | None = None
         self._inputs: list[Subscription] = []
-        self._frame_group = MutuallyExclusiveCallbackGroup()
+        self.frame_group = MutuallyExclusiveCallbackGroup()
 
         self.add_pre_set_parameters_callback(_in_declared_types)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -247,7 +248,7 @@ class FacerotNode(LifecycleNode):
         ):
             self._inputs.append(
                 self.create_subscription(
-                    message_type, name, callback, _FRAME_QOS, callback_group=self._frame_group
+                    message_type, name, callback, _FRAME_QOS, callback_group=self.frame_group
                 )
             )
 

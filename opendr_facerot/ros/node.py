@@ -49,8 +49,9 @@ def _handle_signals(handler: Callable[[int, FrameType | None], object] | signal.
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         import rclpy
-        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+        from rclpy.executors import ExternalShutdownException
 
+        from opendr_facerot.ros.executor import NodeExecutor
         from opendr_facerot.ros.facerot_node import THREADS, FacerotNode
     except ImportError as error:
         sys.stderr.write(f"facerot_node: {error}\n{HOW_TO_BUILD}")
@@ -80,7 +81,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
     if interruption.happened():
         rclpy.try_shutdown()
-    executor = MultiThreadedExecutor(num_threads=THREADS)
+    executor = NodeExecutor(node.frame_group, THREADS)
     executor.add_node(node)
     while rclpy.ok():
         try:

@@ -6,7 +6,7 @@ import traceback
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.node import Node
 
 from opendr_facerot.errors import FacerotError
@@ -28,14 +28,19 @@ class RequestServer:
         self._logger = node.get_logger()
         self._context = node.context
         self._turner = turner
-        group = ReentrantCallbackGroup()
-        node.create_service(RotateFace, "~/rotate_face", self._on_request, callback_group=group)
+        node.create_service(
+            RotateFace,
+            "~/rotate_face",
+            self._on_request,
+            callback_group=ReentrantCallbackGroup(),
+        )
         self._sets = ActionServer(
             node,
             RotateFaceSet,
             "~/rotate_face_set",
             self._on_goal,
-            callback_group=group,
+            # Goals are accepted one after the other, in their order; they are executed outside it.
+            callback_group=MutuallyExclusiveCallbackGroup(),
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             result_timeout=_RESULT_LIFETIME,
         )
