@@ -182,6 +182,14 @@ def test_views_change_gradually_from_photo_to_photo(
     assert max(steps) < 2.0 * np.median(steps)
 
 
+@pytest.mark.slow
+def test_hair_that_no_photo_shows_is_the_same_beside_each_of_them(both: facerot.FittedFace) -> None:
+    details = [home.appearance.detail for home in both.state.homes]
+    assert len(details) == 2
+    assert details[0] is details[1]
+    assert details[0].level[1] == 0.0  # continued from the hair seen, no procedural grain
+
+
 def test_what_is_no_set_of_photos_of_a_person_is_refused(
     rotator: HeadRotator, front: NDArray[np.uint8]
 ) -> None:

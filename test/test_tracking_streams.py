@@ -137,6 +137,31 @@ def test_a_stream_gives_the_same_pictures_however_fast_it_comes(
 
 
 @pytest.mark.slow
+def test_hair_that_is_not_seen_is_made_up_once(
+    rotator: HeadRotator, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_fit, fitted = rotator._reconstruct, []
+
+    def counted(*arguments: Any) -> FittedFace:
+        fitted.append(full_fit(*arguments))
+        return fitted[-1]
+
+    monkeypatch.setattr(rotator, "_reconstruct", counted)
+    tracker = rotator.track()
+    try:
+        details = []
+        for second in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 6.2, 7.0):  # mixed from 6.0 on
+            (face,) = tracker.fit(astronaut, second)
+            details.append(face.state.appearance.detail)
+    finally:
+        tracker.close()
+    first, *later = (face.state.appearance.detail for face in fitted)
+    assert later
+    assert all(detail is not first for detail in later)
+    assert all(detail is first for detail in details)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("real_time", [False, True])
 def test_a_late_full_fit_is_waited_for_except_in_real_time(
     rotator: HeadRotator,
