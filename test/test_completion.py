@@ -205,6 +205,20 @@ def test_a_correction_that_is_too_large_keeps_its_hue(head: NDArray[np.float64])
     np.testing.assert_allclose(correction / correction.max(), asked / asked.max(), atol=0.08)
 
 
+@pytest.mark.parametrize(("shadow", "used"), [(100, True), (25, False)])
+def test_what_lies_in_a_cast_shadow_is_not_mirrored(
+    head: NDArray[np.float64], shadow: int, used: bool
+) -> None:
+    """A difference of light by half is made up for, one by a factor of eight is not."""
+    image = np.full((SIZE, SIZE, 3), shadow, np.uint8)
+    image[:, SIZE // 2 :] = 200
+    model, appearance = HeadModel.load(), completed(head, image)
+    x, y, z = model.fine.vertices.T
+    cheek = model.fine.zones.skin & (np.abs(np.abs(x) - 4.0) < 0.8) & (np.abs(y - 80) < 3) & (z > 9)
+    assert (np.median(appearance.second_confidence[cheek]) > 0.8) == used
+    assert (np.median(appearance.second_confidence[cheek]) < 0.1) != used
+
+
 def test_a_rim_of_light_is_not_trusted(head: NDArray[np.float64]) -> None:
     """A lamp behind the head makes the cheek's outline glow: it is not on to the side."""
     model, shape = HeadModel.load(), silhouette_of(head)

@@ -152,14 +152,21 @@ SIDE, HEIGHT, CHIN_ROW = 310, 100.0, 160
 BLUE, RED, GREEN, SKIN = (40, 60, 200), (200, 40, 40), (40, 160, 40), (210, 160, 140)
 
 
-def plate_of(last_row: int = SIDE) -> Plate:
-    """Of a head and neck in red clothing before blue, a green neighbour at the right."""
+def plate_of(last_row: int = SIDE, locks: float | None = None) -> Plate:
+    """Of a head and neck in red clothing before blue, a green neighbour at the right.
+
+    Args:
+        last_row: Row that the photo is cut at.
+        locks: Something green hangs near at the left, too: the probability that it is hair.
+    """
     rows, columns = np.mgrid[:SIDE, :SIDE]
     lateral = np.abs(columns - 155)
     head = (lateral < 42) & (rows > 55) & (rows <= CHIN_ROW)
     neck = (lateral < 28) & (rows > CHIN_ROW) & (rows < 190)
     torso = (lateral < 80) & (rows >= 178) & ~neck
     neighbour = (columns > 265) & (rows > 70)
+    left = (columns > 71) & (columns < 86) & (rows > 100) & (locks is not None)
+    neighbour |= left
     image = np.full((SIDE, SIDE, 3), BLUE, np.uint8)
     for mask, colour in ((torso, RED), (neighbour, GREEN), (head | neck, SKIN)):
         image[mask] = colour
@@ -171,7 +178,7 @@ def plate_of(last_row: int = SIDE) -> Plate:
     camera, origin = Intrinsics(500.0, 155.0, 155.0), np.zeros(2)
     work = WorkImage(image, inside, 1.0, origin, points, camera, HEIGHT, image, origin)
     distance = np.where(torso | neighbour, 50.0, 0.0).astype(np.float32)
-    look = Appearance(head, distance, np.zeros((SIDE, SIDE), np.float32), has_hair=False)
+    look = Appearance(head, distance, left * np.float32(locks or 0.0), has_hair=True)
     background = fill_background(work, matte)
     foreground = extend_foreground(work, interior_of(matte, HEIGHT))
     return make_plate(work, matte, foreground, look, background, head)
@@ -187,6 +194,12 @@ def test_only_the_head_is_taken_from_the_photo() -> None:
     assert share_of(SKIN, plate.behind[: CHIN_ROW - 5]) == 0.0
     assert share_of(BLUE, plate.behind[70:140, 130:180]) > 0.5  # what was around
     assert share_of(GREEN, plate.behind[90:, 272:]) > 0.98  # and the neighbour stays whole
+
+
+def test_hair_is_taken_with_its_head_and_a_veil_stays() -> None:
+    beside = np.s_[150:158, 74:84]
+    assert share_of(GREEN, plate_of(locks=0.0).behind[beside]) > 0.9
+    assert share_of(GREEN, plate_of(locks=1.0).behind[beside]) == 0.0
 
 
 def test_the_collar_is_all_of_the_clothing_below_the_chin() -> None:

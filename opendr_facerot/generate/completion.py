@@ -40,8 +40,9 @@ _RIM_COSINE = (0.65, 0.4)  # at which a sample that contradicts its mirror image
 _RIM_CONTRAST = (0.3, 0.6)  # log colour between the two
 _GLARE = (0.15, 0.4)  # log brightness over that of the face's middle, continued
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
-_MATCHED_COSINE = (0.35, 0.65)  # at which the light of both halves starts to be compared, is fully
-_UNKNOWN_DIFFERENCE = 0.03  # weight of "both halves look alike" far from where both are seen
+_MATCHED_COSINE = (0.25, 0.55)  # at which the light of both halves starts to be compared, is fully
+_UNKNOWN_DIFFERENCE = 0.02  # weight of "both halves look alike" far from where both are seen
+_OTHER_LIGHT = (1.4, 0.9)  # correction at which a sample is of no use, and of full use
 _LARGEST_CORRECTION = 0.8  # natural log
 
 
@@ -390,15 +391,17 @@ def complete_observed(
     # In proportion: its channels cut off one by one would change the colour's hue.
     largest = np.abs(correction).max(axis=1, keepdims=True)
     correction *= np.minimum(1.0, _LARGEST_CORRECTION / np.maximum(largest, 1e-9))
+    # What the light differs on by more than that is a cast shadow, or lies in one.
+    lit_alike = smoothstep(*_OTHER_LIGHT, largest[:, 0])
     fill = model.subdivide(albedo) + shading
     return VertexAppearance(
         foreground=foreground,
         photo_xy=seen.xy.astype(np.float32),
         confidence=confidence.astype(np.float32),
         second_xy=other.xy.astype(np.float32),
-        second_confidence=other.confidence.astype(np.float32),
+        second_confidence=(other.confidence * lit_alike).astype(np.float32),
         second_cosine=other.cosine.astype(np.float32),
-        second_visible=other.visible.astype(np.float32),
+        second_visible=(other.visible * lit_alike).astype(np.float32),
         second_correction=correction.astype(np.float32),
         fill=fill.astype(np.float32),
         hair=model.subdivide(hair).astype(np.float32),

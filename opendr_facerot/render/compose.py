@@ -18,6 +18,7 @@ _CENTIMETRE = 0.057  # of the height of a face 17.5 cm high
 _CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the chin is clothing
 _NECK_SIDE = (0.2, 0.26)  # face heights from the face's axis where the neck ends
 _ASIDE, _ASIDE_SLOPE = 0.45, 0.9  # face heights from the axis; rise of what stays, beyond it
+_OWN_HAIR = (0.55, 0.35)  # face heights off the head at which hair starts to be, is its own
 _SHOULDER_WIDTH = 1.15  # face heights from the axis to the end of a shoulder
 _SHOULDER_SLOPE = 1.6  # columns per row by which a neck widens to shoulders
 _TRUNK = 0.9  # face heights from the axis where what is cut belongs to somebody else
@@ -97,6 +98,8 @@ def make_plate(
     shoulders = _shoulders(work, matte, appearance, head, lateral)
     # A veil or a neighbour beside the head stays as it is, the more the farther away.
     aside = smoothstep(0.0, 0.12, _ASIDE_SLOPE * (lateral - _ASIDE) - height)
+    away = cv2.distanceTransform((~head).astype(np.uint8), cv2.DIST_L2, 3) / work.face_height
+    aside *= 1.0 - appearance.hair * smoothstep(*_OWN_HAIR, away)
     body = np.maximum(np.maximum(smoothstep(0.06, -0.03, height), shoulders), aside)
     body = (body * standing).astype(np.float32)
     body *= _connected_to_bottom(body, head, height)
