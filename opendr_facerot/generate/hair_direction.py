@@ -12,7 +12,7 @@ from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, radial_frames
 _LOCK = 1.5  # centimetres over which the direction is measured, and continued
 _FALLING = 0.01  # share of the strongest hair's weight that stands for hair falling from the crown
 _COMBED = (0.15, 0.4)  # coherence from which hair has a direction, and has it fully
-_STRAIGHT = (0.3, 0.55)  # coherence from which locks are longer than what is seen of them
+_STRAIGHT = (0.36, 0.6)  # coherence from which locks are longer than what is seen of them
 _LONGER = 2.5  # by how much, straight hair, as a share of what is seen
 _NEAR = 0.5  # share of seen hair around a place from which locks are as long there as those seen
 
