@@ -55,7 +55,7 @@ class NodeExecutor(Executor):
         else:
             self._begun.append(task)
         self._pool.submit(task)
-        done = [begun for begun in self._begun if begun.done()]
-        self._begun = [begun for begun in self._begun if begun not in done]
-        for finished in done:
-            finished.result()
+        for begun in tuple(self._begun):
+            if begun.done():
+                self._begun.remove(begun)
+                begun.result()  # raises its error
