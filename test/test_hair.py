@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import opendr_facerot as facerot
 from opendr_facerot.filters import blur
 from opendr_facerot.generate import hair_quilt
 from opendr_facerot.generate.detail import procedural_detail
-from opendr_facerot.generate.hair_detail import continue_hair
+from opendr_facerot.generate.hair_detail import _added_by_photo, continue_hair
 from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import NOWHERE, OWN, Quilt, quilt, sew
 from opendr_facerot.generate.head_chart import (
@@ -48,6 +49,16 @@ def strands(azimuth: NDArray[np.float64], seed: int) -> NDArray[np.float32]:
     noise = np.random.default_rng(seed).standard_normal(48)
     turn = azimuth / (2.0 * math.pi) * 48.0
     return np.interp(turn, np.arange(48.0), noise, period=48.0).astype(np.float32)
+
+
+def bilinear(image: NDArray[Any], x: float, y: float) -> Any:
+    """Value of an image at a position, or at the nearest one that lies in it."""
+    height, width = image.shape[:2]
+    x, y = min(max(x, 0.0), width - 1.001), min(max(y, 0.0), height - 1.001)
+    c, r = int(x), int(y)
+    u, v = x - c, y - r
+    top = image[r, c] * (1 - u) + image[r, c + 1] * u
+    return top * (1 - v) + (image[r + 1, c] * (1 - u) + image[r + 1, c + 1] * u) * v
 
 
 # The chart.
@@ -188,13 +199,6 @@ def test_sewing_agrees_with_a_naive_version() -> None:
     chart = np.full(values.shape, 7, np.uint8)
     sew(Quilt(label, patches), values, smooth, chart, zero=128.0, one=20.0)
 
-    def sample(image: NDArray[np.float32], x: float, y: float) -> float:
-        x, y = (min(max(t, 0.0), len(image) - 1.001) for t in (x, y))
-        c, r = int(x), int(y)
-        u, v = x - c, y - r
-        top = image[r, c] * (1 - u) + image[r, c + 1] * u
-        return float(top * (1 - v) + (image[r + 1, c] * (1 - u) + image[r + 1, c + 1] * u) * v)
-
     for y, x in np.ndindex(chart.shape):
         cx, cy = (min(max((t + 0.5) / ratio - 0.5, 0.0), side - 1.001) for t in (x, y))
         total = whole = 0.0
@@ -209,9 +213,9 @@ def test_sewing_agrees_with_a_naive_version() -> None:
             else:
                 sx, sy = patches[kind - 1] @ (cx, cy, 1.0)
                 fine = ((t + 0.5) * ratio - 0.5 for t in (sx, sy))
-                total += share * sample(values, *fine)
+                total += share * bilinear(values, *fine)
         if whole > 1e-6:
-            expected = 128.0 + 20.0 * (total / whole + sample(smooth, cx, cy))
+            expected = 128.0 + 20.0 * (total / whole + bilinear(smooth, cx, cy))
             assert abs(float(chart[y, x]) - min(max(expected, 0.0), 255.0)) < 0.52
         else:
             assert chart[y, x] == 7
@@ -284,6 +288,38 @@ def test_too_little_hair_is_not_quilted() -> None:
 
 
 # On a photo.
+
+
+def test_what_the_photo_adds_to_the_fill_agrees_with_a_naive_version() -> None:
+    random = np.random.default_rng(4)
+    side, ratio, limit = 7, 3, 0.6
+    luma = random.integers(0, 256, (15, 20)).astype(np.uint8)
+    maps = np.zeros((side, side, 10), np.float32)
+    maps[..., 0:4:2] = random.uniform(-2, 21, (side, side, 2))  # columns of the two samples
+    maps[..., 1:4:2] = random.uniform(-2, 16, (side, side, 2))
+    maps[..., 4:6] = random.uniform(0, 0.5, (side, side, 2)) * random.choice(
+        [0, 1], (side, side, 2)
+    )
+    maps[..., 6:8] = random.uniform(2, 6, (side, side, 2))
+    maps[..., 8] = random.choice([0.0, 0.5, 1.0], (side, side))
+    smooth = random.standard_normal((side, side)).astype(np.float32)
+    added = _added_by_photo(maps, luma, 2.0, smooth, limit, side * ratio)
+
+    compared = 0
+    for y, x in np.ndindex(added.shape):
+        cx, cy = (min(max((t + 0.5) / ratio - 0.5, 0.0), side - 1.001) for t in (x, y))
+        around = maps[int(cy) : int(cy) + 2, int(cx) : int(cx) + 2]
+        px, py, qx, qy, own, second, fill, second_fill = bilinear(maps, cx, cy)[:8]
+        hairy = ((around[..., 8] > 0) & (around[..., 4] + around[..., 5] > 0)).any()
+        if not hairy or own + second <= 0.02:
+            assert added[y, x] == 0.0
+            continue
+        first, other = (math.log(max(bilinear(luma, *at), 6.0)) for at in ((px, py), (qx, qy)))
+        mean = (own * (first - fill) + second * (other - second_fill)) / (own + second)
+        value = mean - bilinear(smooth, cx, cy)
+        assert added[y, x] == pytest.approx(value / math.hypot(1.0, value / limit), abs=1e-4)
+        compared += 1
+    assert compared > 100
 
 
 def test_unseen_hair_has_the_contrast_and_the_hues_of_the_hair_seen(
