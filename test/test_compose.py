@@ -152,11 +152,12 @@ SIDE, HEIGHT, CHIN_ROW = 310, 100.0, 160
 BLUE, RED, GREEN, SKIN = (40, 60, 200), (200, 40, 40), (40, 160, 40), (210, 160, 140)
 
 
-def plate_of(last_row: int = SIDE, locks: float | None = None) -> Plate:
+def plate_of(last_row: int = SIDE, last_column: int = SIDE, locks: float | None = None) -> Plate:
     """Of a head and neck in red clothing before blue, a green neighbour at the right.
 
     Args:
         last_row: Row that the photo is cut at.
+        last_column: Column that it is cut at.
         locks: Something green hangs near at the left, too: the probability that it is hair.
     """
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -171,7 +172,8 @@ def plate_of(last_row: int = SIDE, locks: float | None = None) -> Plate:
     for mask, colour in ((torso, RED), (neighbour, GREEN), (head | neck, SKIN)):
         image[mask] = colour
     image[last_row:] = image[last_row - 1]
-    inside = (rows < last_row).astype(np.float32)
+    image[:, last_column:] = image[:, last_column - 1 : last_column]
+    inside = ((rows < last_row) & (columns < last_column)).astype(np.float32)
     matte = (head | neck | torso | neighbour).astype(np.float32) * inside
     points = np.zeros((478, 3))
     points[10, :2], points[152, :2] = (155, CHIN_ROW - HEIGHT), (155, CHIN_ROW)
@@ -217,3 +219,11 @@ def test_a_neck_that_the_photo_cuts_widens_to_shoulders() -> None:
     assert np.diff(widths).max() <= 6
     assert widths.max() == pytest.approx(2 * 1.15 * HEIGHT, abs=20)
     assert (np.diff(widths) >= -1).all()
+
+
+def test_a_shoulder_that_the_photo_cuts_falls_off_beside_it() -> None:
+    behind = plate_of(last_column=205).behind
+    reds = behind[:, 210:300].astype(int)
+    tops = (reds[..., 0] > reds[..., 2]).argmax(axis=0)  # of the shoulder in each column
+    np.testing.assert_allclose(tops, 178 + 0.6 * (np.arange(210, 300) - 204), atol=4.0)
+    assert share_of(RED, behind[250:, 210:300]) > 0.9

@@ -21,6 +21,7 @@ _ASIDE, _ASIDE_SLOPE = 0.45, 0.9  # face heights from the axis; rise of what sta
 _OWN_HAIR = (0.55, 0.35)  # face heights off the head at which hair starts to be, is its own
 _SHOULDER_WIDTH = 1.15  # face heights from the axis to the end of a shoulder
 _SHOULDER_SLOPE = 1.6  # columns per row by which a neck widens to shoulders
+_ARM_SLOPE = 0.6  # rows per column by which a shoulder falls off beside the photo
 _TRUNK = 0.9  # face heights from the axis where what is cut belongs to somebody else
 _SHOULDER_HEIGHT = 0.4  # face heights above the chin that shoulders reach at most
 
@@ -90,7 +91,7 @@ def make_plate(
         head: ``(S, S)`` bool, where the fitted head covers the photo.
     """
     unit = _CENTIMETRE * work.face_height
-    standing = _continued_below(work, matte)
+    standing = _continued_below(work, _continued_aside(work, matte))
     height, lateral = work.along_face()
 
     cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
@@ -381,6 +382,25 @@ def _add_detail(photo, soft, share, image):  # type: ignore[no-untyped-def]
                     detail = np.float32(photo[row, column, c]) - np.float32(soft[row, column, c])
                     value = np.float32(image[row, column, c]) + opacity * detail
                     image[row, column, c] = _rounded(value)
+
+
+def _continued_aside(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The matte with shoulders going on, sloping down, beside a photo that cuts them."""
+    columns = np.flatnonzero((work.inside > 0.9).any(0))
+    rows, chin = np.arange(len(matte)), max(0, round(work.landmarks[CHIN, 1]))
+    going_on = matte.copy()
+    for border, beyond in (
+        (columns[0] + 2, slice(0, columns[0] + 2)),
+        (columns[-1] - 2, slice(columns[-1] - 1, matte.shape[1])),
+    ):
+        edge = matte[chin:, border] > 0.5
+        if beyond.stop - beyond.start <= 2 or not edge.any():
+            continue
+        top = chin + int(edge.argmax())
+        away = np.abs(np.arange(beyond.start, beyond.stop) - border)
+        depth = (rows[:, None] - top - _ARM_SLOPE * away) / work.face_height
+        going_on[:, beyond] = smoothstep(-0.02, 0.02, depth)
+    return going_on
 
 
 def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
