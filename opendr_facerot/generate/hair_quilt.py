@@ -23,7 +23,7 @@ NOWHERE, UNKNOWN, OWN = -2, -1, 0
 
 _DIRECTIONS, _RINGS = 32, 12  # at which patches are compared and cut
 _CORE = 3  # rings that are always copied
-_MOST_SOURCES, _FEWEST_SOURCES = 96, 24
+_MOST_SOURCES, _FEWEST_SOURCES = 72, 18
 _REUSE = 0.1  # of the values' variance that a patch's use adds to the cost of those around it
 _NARROW = 0.6  # of the variance that is added to the cost of a patch with no room around its core
 _BUTT = 1e-4  # squared difference that is as bad as a ring less, where there is nothing to meet
