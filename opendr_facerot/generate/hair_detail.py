@@ -28,7 +28,7 @@ from opendr_facerot.render.texture import OWN_RAMP, VertexAppearance
 if TYPE_CHECKING:
     from opendr_facerot.generate.completion import Observation
 
-_SOUGHT_SIDE = 192  # pixels across the chart on which patches are sought
+_SOUGHT_SIDE = 256  # pixels across the chart on which patches are sought
 _RADII = (6.0, 4.5, 3.0)  # centimetres of patches, before they are cut
 _SMOOTH = 1.2  # centimetres: broader light and shadow fade out instead of being copied
 _FAINT = 0.03  # weight of no broad light and shadow
