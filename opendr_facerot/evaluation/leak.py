@@ -71,7 +71,8 @@ def leak_fraction(green: NDArray[np.uint8], magenta: NDArray[np.uint8]) -> float
     """
     both = (green[..., 3] >= _OPAQUE) & (magenta[..., 3] >= _OPAQUE)
     axis = _TINT * (_MAGENTA - _GREEN)
-    share = (magenta[..., :3].astype(np.float64) - green[..., :3]) @ axis / (axis @ axis)
+    hue = axis - axis.mean()  # strands of hair lie differently in the two views: that is luma
+    share = (magenta[..., :3].astype(np.float64) - green[..., :3]) @ hue / (axis @ hue)
     weight = both.astype(np.float64)
     mean = cv2.GaussianBlur(share * weight, (0, 0), _NEIGHBOURHOOD)
     mean /= np.maximum(cv2.GaussianBlur(weight, (0, 0), _NEIGHBOURHOOD), 1e-9)
