@@ -21,6 +21,7 @@ from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import quilt, sew
 from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE, chart_mesh
 from opendr_facerot.reconstruct.head_model import HeadModel
+from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 from opendr_facerot.render.kernels import inlined, kernel
 from opendr_facerot.render.texture import OWN_RAMP, VertexAppearance
@@ -193,7 +194,13 @@ def _added_by_photo(
     result = np.zeros((side, side), np.float32)
     ratio = np.float32(len(smaller) / len(luma)), np.float32(smaller.shape[1] / luma.shape[1])
     smooth = cv2.resize(smooth, maps.shape[:2], interpolation=cv2.INTER_LINEAR)
-    _compare(maps, smaller, ratio, np.float32(_DARKEST), smooth, np.float32(limit), result)
+    darkest, most = np.float32(_DARKEST), np.float32(limit)
+    run_bands(
+        lambda first, last: _compare(
+            maps, smaller, ratio, darkest, smooth, most, first, last, result
+        ),
+        side,
+    )
     return result
 
 
@@ -212,14 +219,16 @@ def _log_at(luma, x, y, ratio, darkest):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _compare(maps, luma, ratio, darkest, smooth, limit, result):  # type: ignore[no-untyped-def]
+def _compare(  # type: ignore[no-untyped-def]
+    maps, luma, ratio, darkest, smooth, limit, first, last, result
+):
     """The photo's two samples over the fill of each, as views mix them."""
     side, columns, fine = len(maps), maps.shape[2], len(result)
     step = np.float32(side) / np.float32(fine)
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
     most = np.float32(side - 1.001)
     value = np.empty(columns, np.float32)
-    for y in range(fine):
+    for y in range(first, last):
         cy = min(max((np.float32(y) + half) * step - half, zero), most)
         row = np.intp(cy)
         v = cy - np.float32(row)

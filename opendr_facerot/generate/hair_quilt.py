@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.kernels import inlined, kernel
 
 NOWHERE, UNKNOWN, OWN = -2, -1, 0
@@ -329,7 +330,12 @@ def sew(
         one: How much more stands for 1.
     """
     scale = np.float32(zero), np.float32(one)
-    _sew(quilted.label, quilted.patches, values, smooth, scale, chart)
+    run_bands(
+        lambda first, last: _sew(
+            quilted.label, quilted.patches, values, smooth, scale, first, last, chart
+        ),
+        len(chart),
+    )
 
 
 @inlined
@@ -348,13 +354,13 @@ def _copied(values, matrix, x, y, ratio):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sew(label, patches, values, smooth, scale, chart):  # type: ignore[no-untyped-def]
+def _sew(label, patches, values, smooth, scale, first, last, chart):  # type: ignore[no-untyped-def]
     side, fine = len(label), len(values)
     ratio = np.float32(fine) / np.float32(side)
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
     most = np.float32(side - 1.001)
     near, share = np.empty(4, np.int32), np.empty(4, np.float32)
-    for y in range(fine):
+    for y in range(first, last):
         cy = min(max((np.float32(y) + half) / ratio - half, zero), most)
         row = np.intp(cy)
         v = cy - np.float32(row)
