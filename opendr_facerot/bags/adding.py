@@ -195,6 +195,7 @@ class _Frames:
         self._settings = settings
         self._report = report
         self._next_time = 0
+        self._left_out: bytes | None = None
         self._messages = face_messages(store)
         self._faces = self._announce(settings.faces_topic, FACE)
         self._montage = self._announce(settings.montage_topic, IMAGE) if settings.montage else None
@@ -212,13 +213,16 @@ class _Frames:
         report.frames += 1
         if not self._is_due(log_time):
             report.skipped += 1
+            self._left_out = data
             return
+        skipped, self._left_out = self._left_out, None
         stamp: int | None = None
         try:
             message = decoded(self._store, data, kind)
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
             image = image_from_message(message)
-            faces = self._rotated(image, message.header)
+            before = None if skipped is None else self._header(skipped, kind)
+            faces = self._rotated(image, message.header, before)
             results = list(self._serialized(message.header, image, faces))
         except NoFaceError:
             report.without_face += 1
@@ -241,10 +245,18 @@ class _Frames:
             self._next_time = log_time + round(1e9 / self._settings.max_rate)
         return due
 
-    def _rotated(self, image: NDArray[np.uint8], header: Any) -> list[TurnedFace]:
+    def _header(self, data: bytes, kind: str) -> Any:
+        """The header of a recorded image that was left out; None of a damaged one."""
+        try:
+            return decoded(self._store, data, kind).header
+        except FacerotError:
+            return None
+
+    def _rotated(self, image: NDArray[np.uint8], header: Any, skipped: Any) -> list[TurnedFace]:
         settings = self._rotator_settings
         settings = dataclasses.replace(settings, fov=settings.fov or self._camera_fov)
-        fit = partial(self._stream.fit, header=header, tracking=self._settings.tracking)
+        tracking = self._settings.tracking
+        fit = partial(self._stream.fit, header=header, skipped=skipped, tracking=tracking)
         rotation = rotate(
             self._rotator, image, self._settings.views, settings, time.monotonic(), fit
         )

@@ -52,6 +52,7 @@ from opendr_facerot.ros.images import image_from_message
 from opendr_facerot.ros.messages import face_message, montage_message
 from opendr_facerot.ros.rotation import TurnedFace
 from opendr_facerot.ros.self_check import share_folder
+from opendr_facerot.rotator import FaceTracker
 from opendr_facerot_interfaces.msg import RotatedFaceArray
 
 STORE = type_store()
@@ -400,6 +401,43 @@ def test_every_and_max_rate(tmp_path: Path, limits: dict[str, Any], turned: list
     report = turn(source, tmp_path / "out", **limits)
     assert [f.header.stamp.sec for f in faces_of(tmp_path / "out")] == turned
     assert (report.turned, report.skipped, report.copied) == (len(turned), 8 - len(turned), 8)
+
+
+class FollowedSquares(SquaresRotator):
+    """Writes down which frames its tracker is told of."""
+
+    def __init__(self) -> None:
+        super().__init__(RotatorSettings(output_size=64))
+        self.told: list[tuple[float, float | None]] = []
+
+    def track(self, *, real_time: bool = False) -> FaceTracker:
+        del real_time
+        return _Told(self)
+
+
+class _Told:
+    def __init__(self, squares: FollowedSquares) -> None:
+        self._squares = squares
+
+    def fit(
+        self, image: NDArray[np.uint8], stamp: float, skipped: float | None = None
+    ) -> list[FittedFace]:
+        self._squares.told.append((round(stamp), None if skipped is None else round(skipped)))
+        return self._squares.fit(image)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_tracker_is_told_of_images_left_out(tmp_path: Path) -> None:
+    records = [raw(picture(), k) for k in range(1, 8)]
+    source = write_bag(tmp_path / "in", records)
+    squares = FollowedSquares()
+    turn(source, tmp_path / "out", rotator=squares, every=3, tracking=True)
+    assert squares.told == [(1, None), (4, 3), (7, 6)]
+    squares = FollowedSquares()
+    turn(source, tmp_path / "all", rotator=squares, tracking=True)
+    assert squares.told == [(k, None) for k in range(1, 8)]
 
 
 def test_topics_that_there_are_not(tmp_path: Path) -> None:
