@@ -98,7 +98,7 @@ def test_the_truth_itself_gets_full_marks(
     for score, picture, true in zip(scores, pictures, true_views, strict=True):
         assert score.failure is None
         assert score.psnr_head is not None
-        assert score.psnr_head > 40.0
+        assert score.psnr_head > 38.0  # the landmarks place it to half a pixel, which hair shows
         assert score.ssim_head is not None
         assert score.ssim_head > 0.98
         assert score.holes == pytest.approx(0.0, abs=0.002)
