@@ -101,7 +101,8 @@ def _outcome_row(outcome: Outcome) -> Sequence[str]:
     if outcome.figure is None:
         return target.what, limit, "not measured", ""
     verdict = "met" if target.is_met(outcome.figure) else "missed"
-    return target.what, limit, f"{number(outcome.figure)} {target.unit}", verdict
+    # To one digit more than elsewhere: 11.97 of 12 is not 12.
+    return target.what, limit, f"{outcome.figure:.4g} {target.unit}", verdict
 
 
 def _profile_rows(profile: Profile) -> Iterator[Sequence[str]]:

@@ -262,7 +262,9 @@ def behind_face(collar: NDArray[np.uint8], face: NDArray[np.floating]) -> NDArra
     points = np.round(np.clip(face, -1e4, 1e4) * (1 << bits)).astype(np.int32)
     alpha = np.ascontiguousarray(collar[..., 3])
     cv2.fillConvexPoly(alpha, cv2.convexHull(points), 0, cv2.LINE_AA, bits)
-    return np.dstack([collar[..., :3], alpha])
+    hidden = collar.copy()
+    hidden[..., 3] = alpha
+    return hidden
 
 
 def over_plate(
