@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -17,14 +18,29 @@ from opendr_facerot.ros.errors import HOW_TO_BUILD
 _EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
 
 
+_M_ARENA_MAX = -8  # malloc.h
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit status."""
     # While modules are loaded there is nothing to clean up, and an exception could be lost in one.
     _handle_signals(lambda number, frame: os._exit(0))
+    _share_memory_between_threads()
     try:
         return _run(arguments)
     except KeyboardInterrupt:
         return 0
+
+
+def _share_memory_between_threads() -> None:
+    """Let all threads allocate from two pools.
+
+    The C library gives each new thread a pool of its own, which keeps what was freed: with every
+    activation, which starts threads, the process would grow.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library only
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
 
 
 class _Interruption:
