@@ -119,9 +119,7 @@ class Options:
             AngleError: An angle is not a number.
         """
         given = {
-            name: value
-            for name, value in vars(args).items()
-            if value is not None and name != "run"
+            name: value for name, value in vars(args).items() if value is not None and name != "run"
         }
         for name in [name for name in _NO_EFFECT if name in given]:
             del given[name]

@@ -16,8 +16,6 @@ from opendr_facerot.errors import FacerotError
 from opendr_facerot.ros.errors import HOW_TO_BUILD
 
 _EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
-
-
 _M_ARENA_MAX = -8  # malloc.h
 
 

@@ -67,9 +67,7 @@ def generator_inputs(count: int) -> tuple[NDArray[np.float32], NDArray[np.float3
     """Views ``(count, 3, 256, 256)`` as smooth as pictures, over all colours, and labels."""
     random = np.random.default_rng(0)
     coarse = torch.from_numpy(random.uniform(-1.0, 1.0, (count, 3, 16, 16)).astype(np.float32))
-    views: NDArray[np.float32] = nn.functional.interpolate(
-        coarse, _SIZE, mode="bilinear"
-    ).numpy()
+    views: NDArray[np.float32] = nn.functional.interpolate(coarse, _SIZE, mode="bilinear").numpy()
     labels = (random.random((count, 5, _SIZE, _SIZE)) > 0.95).astype(np.float32)
     return views, labels
 

@@ -37,9 +37,7 @@ def scenario(conditions: Conditions) -> Iterator[Measurement]:
     for stage, seconds in stages.seconds.items():
         yield conditions.measured(f"head, fit: {stage}", seconds[1:], unit)
     yield conditions.measured(names.FIT, whole, unit)
-    both = durations(
-        lambda: _render(rotator, rotator.fit(frame)[0], NINE_VIEWS), conditions.runs
-    )
+    both = durations(lambda: _render(rotator, rotator.fit(frame)[0], NINE_VIEWS), conditions.runs)
     yield conditions.measured("head, frame to nine views", both, unit)
     yield conditions.peak_memory(names.HEAD_MEMORY)
     yield from _faces(conditions, rotator, square_photo(photo), unit)
