@@ -361,6 +361,6 @@ def test_throughput_of_the_node(tmp_path: Path) -> None:
     assert 1.0 < sum(between.values) < 3.5  # of the three seconds
     assert between.ratios["the camera's"] > 0.9
     assert figures[names.NODE_AGE].median > 0.0
-    assert 0.0 < figures[names.NODE_WORK].ratios["the time between two"] < len(
-        os.sched_getaffinity(0)
+    assert (
+        0.0 < figures[names.NODE_WORK].ratios["the time between two"] < len(os.sched_getaffinity(0))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from std_msgs.msg import Header
 
 from opendr_facerot.errors import ImageError, NoFaceError
 from opendr_facerot.loading import load
+from opendr_facerot.ros.allocator import return_freed_memory
 from opendr_facerot.ros.errors import BusyError, NoImageError, NotActiveError
 from opendr_facerot.ros.frames import FittedFrame, Frame
 from opendr_facerot.ros.images import ImageMessage, image_from_message, is_empty
@@ -112,8 +114,8 @@ class FaceTurner:
         return self.worker.call(self._load)
 
     def release(self) -> Future[None]:
-        """Free the pipeline."""
-        return self.worker.call(self._release)
+        """Free the pipeline and its memory."""
+        return self.worker.call(self._free)
 
     def start(self) -> None:
         """Take frames and requests; the pipeline is loaded."""
@@ -191,6 +193,11 @@ class FaceTurner:
             self._rotator = load(self.parameters.pipeline, **settings)
             self._stream = FrameStream(self._rotator, real_time=True)
             self._loaded = identity
+
+    def _free(self) -> None:
+        self._release()
+        gc.collect()
+        return_freed_memory()
 
     def _release(self) -> None:
         self._forget_faces()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -13,32 +12,21 @@ from tempfile import TemporaryFile
 from types import FrameType
 
 from opendr_facerot.errors import FacerotError
+from opendr_facerot.ros.allocator import share_pools
 from opendr_facerot.ros.errors import HOW_TO_BUILD
 
 _EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
-_M_ARENA_MAX = -8  # malloc.h
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit status."""
     # While modules are loaded there is nothing to clean up, and an exception could be lost in one.
     _handle_signals(lambda number, frame: os._exit(0))
-    _share_memory_between_threads()
+    share_pools()
     try:
         return _run(arguments)
     except KeyboardInterrupt:
         return 0
-
-
-def _share_memory_between_threads() -> None:
-    """Let all threads allocate from two pools.
-
-    The C library gives each new thread a pool of its own, which keeps what was freed: with every
-    activation, which starts threads, the process would grow.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library only
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 2)
 
 
 class _Interruption:
@@ -80,14 +68,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         rclpy.init(args=given)
     except RuntimeError as error:  # of ROS, about its arguments or a parameter file
-        return _refuse(error)
+        return 0 if interruption.happened() else _refuse(error)
     if interruption.happened():
         rclpy.try_shutdown()
         return 0
     try:
         node = FacerotNode()
     except (FacerotError, RuntimeError) as error:
-        return _refuse(error) if rclpy.ok() else 0
+        # A signal ends ROS in a thread of its own, a little after what it was doing has failed.
+        return 0 if interruption.happened() or not rclpy.ok() else _refuse(error)
     if "--params-file" in given and not node.has_given_parameters:
         node.get_logger().warning(
             "no parameter file has parameters for this node: write them below "

@@ -487,9 +487,10 @@ def test_signals_while_the_node_starts(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(delay)
+    assert node.is_running(), node.log
     segments = node.shared_memory()
     status, seconds = node.stop(number)
-    assert (status, seconds < 2.0, node.log.count("Traceback")) == (0, True, 0)
+    assert (status, seconds < 2.0, node.log.count("Traceback")) == (0, True, 0), node.log
     assert not [path for path in segments if path.exists()]
 
 

@@ -44,7 +44,7 @@ def usage(node: NodeProcess, client: Graph) -> Usage:
 
 @pytest.mark.parametrize(
     ("pipeline", "warm_up"),
-    [("squares", 4), ("head", 12)],  # malloc's arenas grow until each has met the largest arrays
+    [("squares", 4), ("head", 8)],  # the allocator's pools grow until they have met all arrays
 )
 def test_cycles_leave_nothing_behind(
     start_node: Callable[..., NodeProcess],
@@ -63,13 +63,15 @@ def test_cycles_leave_nothing_behind(
     for _ in range(warm_up + CYCLES):
         for transition in TRANSITIONS:
             assert client.change_state(transition)
+            if transition == "cleanup":
+                memory.append(node.memory())
         assert client.rotate(image).success
-        memory.append(node.memory())
         threads.append(int(node.status("Threads")))
         first = first or usage(node, client)
         client.wait(lambda: usage(node, client) == first, "what was given up to be gone")  # noqa: B023
 
     # The executor starts its threads one by one, up to its limit, when callbacks come together.
     assert threads[-1] - threads[warm_up] < CYCLES / 3
-    growth = np.median(memory[-5:]) - np.median(memory[warm_up : warm_up + 5])
-    assert growth < 0.02 * memory[warm_up], memory
+    # What a part of the cycles leaves for a while is no growth: the least of some is compared.
+    before, after = min(memory[warm_up : warm_up + 5]), min(memory[-5:])
+    assert after - before < 0.02 * before, memory

@@ -7,6 +7,8 @@ import pytest
 pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces are not installed")
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -34,3 +36,35 @@ def test_signals_end_a_node_that_fits_a_face(
     assert status == 0
     assert seconds < 2.0
     assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("rclpy", "init"), ("opendr_facerot.ros.facerot_node", "FacerotNode")]
+)
+@pytest.mark.parametrize("is_signalled", [True, False])
+def test_signals_become_no_other_error(
+    node_environment: dict[str, str], module: str, name: str, is_signalled: bool
+) -> None:
+    """What a signal interrupts may raise an error of its own, which is no reason to complain."""
+    program = f"""
+import os, signal, sys, time
+import {module} as module
+from opendr_facerot.ros.node import main
+
+def interrupted(*args, **kwargs):
+    try:
+        if {is_signalled}:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+    except KeyboardInterrupt:
+        pass
+    raise RuntimeError("cannot release un-acquired lock")
+
+module.{name} = interrupted
+sys.exit(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=node_environment, capture_output=True, text=True
+    )
+    said = "" if is_signalled else "facerot_node: cannot release un-acquired lock\n"
+    assert (ended.returncode, ended.stderr) == (0 if is_signalled else 1, said)

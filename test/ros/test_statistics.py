@@ -161,8 +161,14 @@ def test_answers_while_the_worker_is_inside_a_step(shared: Graph) -> None:
 def test_every_frame_is_accounted_for_in_every_answer(shared: Graph) -> None:
     shared.subscribe()
     before = shared.statistics()
-    failing = picture(raises=RuntimeError)
-    frames = [picture(slow_views=0.02), picture(()), failing, picture((40, 50))]
+    kinds = [
+        picture(slow_views=0.02),
+        picture(()),
+        picture(raises=RuntimeError),
+        picture((40, 50)),
+    ]
+    # In turn, one kind could be replaced by the next each time, in step with the slow one.
+    frames = [kinds[k] for k in np.random.default_rng(7).integers(len(kinds), size=240)]
     answers: list[GetStatistics.Response] = []
     with shared.stream(frames, rate=60.0) as sent:
         while len(sent) < 240:
