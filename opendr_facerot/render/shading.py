@@ -192,10 +192,9 @@ def _mean_detail_at(spots, chart, zero, level, hair, stand_in):  # type: ignore[
 
 
 @relaxed_inlined
-def _shaded(  # type: ignore[no-untyped-def]
-    spots, own, second, ramp, table, stand_in, photo, chart, chart_zero, level, tint
-):
+def _shaded(spots, own, second, sources):  # type: ignore[no-untyped-def]
     """Colour of samples that are weighted as one, and the share of it that is the photo's own."""
+    ramp, table, stand_in, photo, chart, chart_zero, level, tint = sources
     zero, one, white = np.float32(0.0), np.float32(1.0), np.float32(255.0)
     own = _share(own, ramp)
     other = (one - own) * _share(second, ramp)
@@ -269,6 +268,16 @@ def shade_rows(  # type: ignore[no-untyped-def]
     """
     most_spread, most_step = np.float32(shared_spread[0]), np.float32(shared_spread[1])
     zero, quarter, nothing = np.float32(0.0), np.float32(0.25), np.uint64(0)
+    sources = (
+        own_ramp,
+        table,
+        stand_in,
+        photo,
+        detail,
+        detail_zero,
+        detail_level,
+        detail_tint,
+    )
     for row in range(image.shape[0]):
         covered_area = own_area = zero
         upper, lower = np.uintp(2 * row), np.uintp(2 * row + 1)
@@ -299,19 +308,7 @@ def shade_rows(  # type: ignore[no-untyped-def]
                 opacity = _mean_at(spots, table, _COVERAGE)
                 own = quarter * (own0 + own1 + own2 + own3)
                 second = quarter * (second0 + second1 + second2 + second3)
-                red, green, blue, own = _shaded(
-                    spots,
-                    own,
-                    second,
-                    own_ramp,
-                    table,
-                    stand_in,
-                    photo,
-                    detail,
-                    detail_zero,
-                    detail_level,
-                    detail_tint,
-                )
+                red, green, blue, own = _shaded(spots, own, second, sources)
                 red, green, blue = opacity * red, opacity * green, opacity * blue
                 own_area += opacity * own
             elif (k0 | k1 | k2 | k3) != nothing:
@@ -323,19 +320,7 @@ def shade_rows(  # type: ignore[no-untyped-def]
                     a = _spot(key, x + j, y + i, faces, table)
                     weight = quarter * _at(a, table, _COVERAGE)
                     own, second = _at(a, table, _OWN), _at(a, table, _SECOND)
-                    colour = _shaded(
-                        (a, a, a, a),
-                        own,
-                        second,
-                        own_ramp,
-                        table,
-                        stand_in,
-                        photo,
-                        detail,
-                        detail_zero,
-                        detail_level,
-                        detail_tint,
-                    )
+                    colour = _shaded((a, a, a, a), own, second, sources)
                     red += weight * colour[0]
                     green += weight * colour[1]
                     blue += weight * colour[2]
