@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from opendr_facerot.benchmark import names
 from opendr_facerot.benchmark.comparison import regressions
@@ -303,6 +304,19 @@ def test_short_run_and_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[
     Report(report.about, Results([faster])).write(path)
     assert main([*command, "--compare", str(path)]) == 1
     assert f"worse: {small.name}, 1 threads, over the naive" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_part_that_fails_costs_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, path = tmp_path / "nobody.png", tmp_path / "report.json"
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(photo)
+    parts = ["--only", "head", "machine", "--threads", "1", "--runs", "1"]
+    assert main(["bench", str(photo), *parts, "--json", str(path)]) == 1
+    assert "the scenario head failed" in capsys.readouterr().err
+    assert all("head" not in one.name for one in Report.read(path).measurements)
+    assert len(Report.read(path).measurements) > 3
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from opendr_facerot.benchmark.results import Results
 from opendr_facerot.benchmark.startup import startup
 from opendr_facerot.benchmark.worker import run_scenario
 from opendr_facerot.cli_options import add_report_arguments, command_line
-from opendr_facerot.errors import SettingsError
+from opendr_facerot.errors import FacerotError, SettingsError
 from opendr_facerot.imaging import read_image
 from opendr_facerot.threads import thread_count
 
@@ -72,8 +73,14 @@ def add_bench_parser(parser: argparse.ArgumentParser) -> None:
 def _bench(options: argparse.Namespace) -> int:
     earlier = Report.read(options.compare) if options.compare else None
     _check(options)
-    results = Results()
-    for some in _results(options):
+    results, failed = Results(), False
+    for run in _parts(options):
+        try:
+            some = run()
+        except FacerotError as error:  # what the other parts have measured is kept
+            sys.stderr.write(f"facerot: {error}\n")
+            failed = True
+            continue
         results.add(some)
         for one in some.measurements:
             sys.stderr.write(f"{one.name}, {one.threads} threads\n")
@@ -85,11 +92,11 @@ def _bench(options: argparse.Namespace) -> int:
     if options.markdown:
         write_page(report, options.markdown)
     if earlier is None:
-        return 0
+        return 1 if failed else 0
     worse = regressions(earlier.measurements, report.measurements, options.tolerance)
     for line in worse:
         sys.stdout.write(f"worse: {line}\n")
-    return 1 if worse else 0
+    return 1 if worse or failed else 0
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -105,16 +112,20 @@ def _check(options: argparse.Namespace) -> None:
             raise SettingsError(f"--only {part} needs {_NEEDED[part]}, which is not installed")
 
 
-def _results(options: argparse.Namespace) -> Iterator[Results]:
+def _parts(options: argparse.Namespace) -> Iterator[Callable[[], Results]]:
+    """What measures each part, in turn."""
     photo, runs, most = options.photo, options.runs, max(options.threads)
     for part in options.only or filter(_can_run, _NEEDED):
         if part == _STARTUP:
-            with_node = _can_run(_NODE)
-            yield Results(list(startup(photo, thread_count(), runs, with_node=with_node)))
+            yield partial(_startup, photo, runs)
             continue
         # A node is what it is on all the cores; a profile sees a single thread.
         for threads in {_NODE: [most], _PROFILES: [1]}.get(part, options.threads):
-            yield run_scenario(part, photo, threads, runs)
+            yield partial(run_scenario, part, photo, threads, runs)
+
+
+def _startup(photo: Path, runs: int) -> Results:
+    return Results(list(startup(photo, thread_count(), runs, with_node=_can_run(_NODE))))
 
 
 def _can_run(part: str) -> bool:
