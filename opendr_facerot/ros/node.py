@@ -74,9 +74,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 0
     try:
         node = FacerotNode()
-    except (FacerotError, RuntimeError) as error:
-        # A signal ends ROS in a thread of its own, a little after what it was doing has failed.
-        return 0 if interruption.happened() or not rclpy.ok() else _refuse(error)
+        executor = NodeExecutor(node.frame_group, THREADS)
+        executor.add_node(node)
+    except Exception as error:
+        # Whatever a signal has interrupted, it ends ROS in a thread of its own, meanwhile.
+        if interruption.happened() or not rclpy.ok():
+            return 0
+        if isinstance(error, (FacerotError, RuntimeError)):
+            return _refuse(error)
+        raise
     if "--params-file" in given and not node.has_given_parameters:
         node.get_logger().warning(
             "no parameter file has parameters for this node: write them below "
@@ -84,8 +90,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
     if interruption.happened():
         rclpy.try_shutdown()
-    executor = NodeExecutor(node.frame_group, THREADS)
-    executor.add_node(node)
     while rclpy.ok():
         try:
             executor.spin()

@@ -39,11 +39,20 @@ def test_signals_end_a_node_that_fits_a_face(
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("rclpy", "init"), ("opendr_facerot.ros.facerot_node", "FacerotNode")]
+    ("module", "name", "error"),
+    [
+        ("rclpy", "init", RuntimeError),
+        ("opendr_facerot.ros.facerot_node", "FacerotNode", RuntimeError),
+        ("opendr_facerot.ros.facerot_node", "FacerotNode", ValueError),
+    ],
 )
 @pytest.mark.parametrize("is_signalled", [True, False])
 def test_signals_become_no_other_error(
-    node_environment: dict[str, str], module: str, name: str, is_signalled: bool
+    node_environment: dict[str, str],
+    module: str,
+    name: str,
+    error: type[Exception],
+    is_signalled: bool,
 ) -> None:
     """What a signal interrupts may raise an error of its own, which is no reason to complain."""
     program = f"""
@@ -58,7 +67,7 @@ def interrupted(*args, **kwargs):
             time.sleep(10)
     except KeyboardInterrupt:
         pass
-    raise RuntimeError("cannot release un-acquired lock")
+    raise {error.__name__}("the context is invalid")
 
 module.{name} = interrupted
 sys.exit(main())
@@ -66,5 +75,9 @@ sys.exit(main())
     ended = subprocess.run(
         [sys.executable, "-c", program], env=node_environment, capture_output=True, text=True
     )
-    said = "" if is_signalled else "facerot_node: cannot release un-acquired lock\n"
-    assert (ended.returncode, ended.stderr) == (0 if is_signalled else 1, said)
+    if is_signalled:
+        assert (ended.returncode, ended.stderr) == (0, "")
+    else:
+        assert ended.returncode == 1
+        assert ended.stderr.endswith(": the context is invalid\n")
+        assert ("Traceback" in ended.stderr) == (error is ValueError)
