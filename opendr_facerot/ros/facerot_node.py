@@ -166,8 +166,12 @@ class FacerotNode(LifecycleNode):
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
-        if self.trigger_configure() == SUCCESS:
-            self.trigger_activate()
+        try:
+            if self.trigger_configure() == SUCCESS:
+                self.trigger_activate()
+        except Exception:
+            if self.context.ok():  # otherwise the node has been destroyed meanwhile
+                raise
 
     def _halt(self) -> None:
         for subscription in self._inputs:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +17,8 @@ from opendr_facerot.errors import FacerotError
 from opendr_facerot.ros.allocator import share_pools
 from opendr_facerot.ros.errors import HOW_TO_BUILD
 
-_EXIT_TIME = 1.0  # seconds that a step may still run on after the signal to end
+_EXIT_TIME = 0.7  # seconds that a step may still run on after the signal to end
+_LAST_RESORT = 1.7  # seconds after that signal when the process ends in any case
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +51,25 @@ def _handle_signals(handler: Callable[[int, FrameType | None], object] | signal.
         signal.signal(number, handler)
 
 
+def _end_at_last() -> None:
+    """Let the process end a while after a signal, whatever its threads are waiting for.
+
+    The interpreter writes the numbers of signals to a pipe at once, even while its main thread is
+    inside a native library, where no handler of Python's could run.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while os.read(reading, 1)[0] not in (signal.SIGINT, signal.SIGTERM):
+            pass
+        time.sleep(_LAST_RESORT)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="facerot last resort", daemon=True).start()
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         import rclpy
@@ -61,6 +83,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Until ROS has its own handlers, and in the gaps between what it handles.
     interruption = _Interruption()
     _handle_signals(interruption)
+    _end_at_last()
     given = list(sys.argv if arguments is None else arguments)
     if reason := _no_log_file():
         sys.stderr.write(f"facerot_node: no log file is written: {reason}\n")

@@ -9,6 +9,7 @@ pytest.importorskip("opendr_facerot_interfaces", reason="ROS 2 or the interfaces
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -81,3 +82,34 @@ sys.exit(main())
         assert ended.returncode == 1
         assert ended.stderr.endswith(": the context is invalid\n")
         assert ("Traceback" in ended.stderr) == (error is ValueError)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_holds_up_the_end(node_environment: dict[str, str], number: signal.Signals) -> None:
+    """The main thread is inside a native library that no signal interrupts."""
+    program = """
+import ctypes, signal, sys
+import opendr_facerot.ros.facerot_node as module
+from opendr_facerot.ros.node import main
+
+def hang():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *arguments: None)  # lest one comes before the lock
+    print("hanging", flush=True)
+    lock = ctypes.create_string_buffer(64)
+    while True:
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
+
+module.FacerotNode = hang
+sys.exit(main())
+"""
+    node = subprocess.Popen(
+        [sys.executable, "-c", program], env=node_environment, stdout=subprocess.PIPE
+    )
+    assert node.stdout is not None
+    with node:
+        assert node.stdout.readline() == b"hanging\n"
+        started = time.monotonic()
+        node.send_signal(number)
+        assert node.wait(20.0) == 0
+        assert 1.0 < time.monotonic() - started < 3.0
