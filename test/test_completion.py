@@ -16,6 +16,7 @@ from opendr_facerot.generate.completion import (
     person_maps,
     show_inside,
 )
+from opendr_facerot.generate.hair_texture import measure_hair
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel
@@ -51,7 +52,7 @@ def work_image(image: NDArray[np.uint8]) -> WorkImage:
 
 def bald(hair: float = 0.0) -> Appearance:
     zeros = np.zeros((SIZE, SIZE), np.float32)
-    return Appearance(zeros > 0, zeros, zeros + np.float32(hair), hair > 0)
+    return Appearance(zeros > 0, zeros, zeros, zeros + np.float32(hair), hair > 0)
 
 
 def silhouette_of(vertices: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -77,6 +78,7 @@ def completed(
         scalp,
         texture=foreground.astype(np.uint8),
         detail_level=np.zeros(3, np.float32),
+        hair_texture=measure_hair(work, foreground.astype(np.uint8), interior, look or bald()),
     )
 
 
@@ -250,7 +252,7 @@ def test_a_turtleneck_is_not_taken_for_skin(head: NDArray[np.float64]) -> None:
     image[neck_row:] = 10
     distance = np.zeros((SIZE, SIZE), np.float32)
     distance[neck_row:] = 100.0
-    fill = np.exp(completed(head, image, replace(bald(), skin_distance=distance)).fill).mean(1)
+    fill = np.exp(completed(head, image, replace(bald(), neck_distance=distance)).fill).mean(1)
     y, z = model.fine.vertices[:, 1], model.fine.vertices[:, 2]
     nape = (y > 70) & (y < 76) & (z < 0) & model.fine.zones.skin
     assert np.median(fill[nape]) > 60

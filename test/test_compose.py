@@ -152,22 +152,30 @@ SIDE, HEIGHT, CHIN_ROW = 310, 100.0, 160
 BLUE, RED, GREEN, SKIN = (40, 60, 200), (200, 40, 40), (40, 160, 40), (210, 160, 140)
 
 
-def plate_of(last_row: int = SIDE, last_column: int = SIDE, locks: float | None = None) -> Plate:
+def plate_of(
+    last_row: int = SIDE,
+    last_column: int = SIDE,
+    locks: float | None = None,
+    collar_row: int = 178,
+) -> Plate:
     """Of a head and neck in red clothing before blue, a green neighbour at the right.
 
     Args:
         last_row: Row that the photo is cut at.
         last_column: Column that it is cut at.
         locks: Something green hangs near at the left, too: the probability that it is hair.
+        collar_row: Row that the clothing beside the neck begins at.
     """
     rows, columns = np.mgrid[:SIDE, :SIDE]
     lateral = np.abs(columns - 155)
     head = (lateral < 42) & (rows > 55) & (rows <= CHIN_ROW)
     neck = (lateral < 28) & (rows > CHIN_ROW) & (rows < 190)
     torso = (lateral < 80) & (rows >= 178) & ~neck
+    torso |= (lateral < 44) & (lateral >= 28) & (rows >= collar_row)
     neighbour = (columns > 265) & (rows > 70)
     left = (columns > 71) & (columns < 86) & (rows > 100) & (locks is not None)
     neighbour |= left
+    head &= ~torso
     image = np.full((SIDE, SIDE, 3), BLUE, np.uint8)
     for mask, colour in ((torso, RED), (neighbour, GREEN), (head | neck, SKIN)):
         image[mask] = colour
@@ -180,7 +188,7 @@ def plate_of(last_row: int = SIDE, last_column: int = SIDE, locks: float | None 
     camera, origin = Intrinsics(500.0, 155.0, 155.0), np.zeros(2)
     work = WorkImage(image, inside, 1.0, origin, points, camera, HEIGHT, image, origin)
     distance = np.where(torso | neighbour, 50.0, 0.0).astype(np.float32)
-    look = Appearance(head, distance, left * np.float32(locks or 0.0), has_hair=True)
+    look = Appearance(head, distance, distance, left * np.float32(locks or 0.0), has_hair=True)
     background = fill_background(work, matte)
     foreground = extend_foreground(work, interior_of(matte, HEIGHT))
     return make_plate(work, matte, foreground, look, background, head)
@@ -209,6 +217,18 @@ def test_the_collar_is_all_of_the_clothing_below_the_chin() -> None:
     assert alpha[200:, 90:110].min() > 240
     assert alpha[: CHIN_ROW - 40].max() == 0
     assert alpha[CHIN_ROW:175, 135:175].max() == 0  # the neck itself
+
+
+def test_a_collar_goes_round_the_neck() -> None:
+    """Behind a head that turns away there is its back, as high as it stands at the sides."""
+    back = np.s_[148:154, 120:190]
+    assert share_of(BLUE, plate_of().behind[back]) == 1.0
+    plate = plate_of(collar_row=145)
+    red, _, blue = plate.behind[back].astype(int).transpose(2, 0, 1)
+    assert (red - blue).min() > 50  # of clothing and neck, where blue background was
+    assert plate.collar[148:156, 190:196, 3].min() > 240
+    assert plate.collar[140:156, 140:170, 3].max() == 0
+    assert share_of(RED, plate.behind[:138]) == 0.0
 
 
 def test_a_neck_that_the_photo_cuts_widens_to_shoulders() -> None:

@@ -93,7 +93,7 @@ def test_every_view_has_its_size_type_and_angles(views: list[facerot.RotatedFace
 
 def test_less_is_seen_the_further_the_head_turns(views: list[facerot.RotatedFace]) -> None:
     seen = [view.seen_fraction for view in views]
-    assert 0.95 < seen[4] <= 1.0
+    assert 0.9 < seen[4] <= 1.0  # her collar hides a part of the neck
     assert all(a < b for a, b in pairwise(seen[:5]))
     assert all(a > b for a, b in pairwise(seen[4:]))
     assert min(seen) > 0.3

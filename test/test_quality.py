@@ -49,7 +49,7 @@ class Portrait:
             blank,
             np.zeros(2),
         )
-        look = Appearance(self.hair > 2, self.skin_distance, self.hair, True)
+        look = Appearance(self.hair > 2, self.skin_distance, self.skin_distance, self.hair, True)
         return quality_flags(work, self.matte, look, self.yaw, self.pitch)
 
 

@@ -274,9 +274,12 @@ def observe(
         surface, vertices, photo_xy, cosine, work, matte, maps.depth, hair_seen * hair_zone
     )
     # A collar does not turn with the neck: its pixels say nothing about the skin below.
-    foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.skin_distance, photo_xy))
+    foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.neck_distance, photo_xy))
     foreign *= (1.0 - hair_seen) * smoothstep(*_NECK_HEIGHT, surface.vertices[:, 1])
-    seen *= 1.0 - foreign
+    # A face of the mesh with one corner on it would drag its colour over the skin beside it.
+    bare = surface.topology.neighbour_min(1.0 - foreign)
+    seen *= bare
+    visible *= bare
     seen_colour = np.log(np.clip(sample_bilinear(maps.colour, photo_xy), 3.0, 255.0))
     # A rim of light or of background along the outline would be stretched over the whole side.
     brighter = (seen_colour - seen_colour[mirror]).mean(1) * (cosine[mirror] > cosine)
@@ -636,7 +639,7 @@ def _skin_like(
     """
     _, y, z = surface.vertices.T
     face = smoothstep(7.5, 9.5, z) * smoothstep(71.0, 73.0, y)
-    strange = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.skin_distance, photo_xy))
+    strange = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.neck_distance, photo_xy))
     return np.asarray(1.0 - strange * (1.0 - face))
 
 

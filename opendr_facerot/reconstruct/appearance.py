@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from opendr_facerot.filters import blur, disc
+from opendr_facerot.reconstruct.shaded_skin import find_shaded_skin
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.kernels import kernel
@@ -45,12 +46,14 @@ class Appearance:
     Attributes:
         skin: ``(S, S)`` bool, pixels known to be bare skin.
         skin_distance: ``(S, S)`` float32, squared Mahalanobis distance to the skin's features.
+        neck_distance: ``(S, S)`` float32, the same, but skin in the chin's shade is skin.
         hair: ``(S, S)`` float32 probability of hair, 0 off the person.
         has_hair: Hair was found above or beside the face.
     """
 
     skin: NDArray[np.bool_]
     skin_distance: NDArray[np.float32]
+    neck_distance: NDArray[np.float32]
     hair: NDArray[np.float32]
     has_hair: bool
 
@@ -92,7 +95,8 @@ def find_hair(
         hair = np.reciprocal(1.0 + np.exp(np.clip(score, -40.0, 40.0) / -4.0))
         hair = blur(hair, 0.01 * work.face_height) * (matte > 0.3)
         hair *= face | _hanging(hair, face, height, work.face_height)
-    return Appearance(skin, skin_distance, hair, has_hair)
+    neck_distance = skin_distance * (1.0 - find_shaded_skin(work, foreground, skin, matte))
+    return Appearance(skin, skin_distance, neck_distance, hair, has_hair)
 
 
 def _skin_colours(

@@ -19,6 +19,9 @@ _CLOTH_DISTANCE = 14.0  # squared skin distance beyond which a pixel below the c
 _NECK_SIDE = (0.2, 0.26)  # face heights from the face's axis where the neck ends
 _ASIDE, _ASIDE_SLOPE = 0.45, 0.9  # face heights from the axis; rise of what stays, beyond it
 _OWN_HAIR = (0.55, 0.35)  # face heights off the head at which hair starts to be, is its own
+_THROAT, _COLLAR_SLOPE = 0.1, 0.9  # face heights from the axis; rise of a collar beyond it
+_COLLAR_TOP = 0.25  # face heights above the chin that a collar reaches at most
+_COLLAR_ASIDE = (0.55, 0.45)  # face heights from the axis beyond which it is no collar
 _SHOULDER_WIDTH = 1.15  # face heights from the axis to the end of a shoulder
 _SHOULDER_SLOPE = 1.6  # columns per row by which a neck widens to shoulders
 _ARM_SLOPE = 0.6  # rows per column by which a shoulder falls off beside the photo
@@ -94,8 +97,8 @@ def make_plate(
     standing = _continued_below(work, _continued_aside(work, matte))
     height, lateral = work.along_face()
 
-    cloth = ((appearance.skin_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
-    cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
+    face = cv2.dilate(work.face().astype(np.uint8), disc(0.3 * unit))
+    collar = _collar(work, matte, appearance, face, height, lateral)
     shoulders = _shoulders(work, matte, appearance, head, lateral)
     # A veil or a neighbour beside the head stays as it is, the more the farther away.
     aside = smoothstep(0.0, 0.12, _ASIDE_SLOPE * (lateral - _ASIDE) - height)
@@ -108,20 +111,22 @@ def make_plate(
     # Where the head was, the body goes on: the nape, a collar, the far shoulder.
     grown = cv2.dilate(head.astype(np.uint8), disc(0.3 * unit))
     grown = np.where((height < 0.0) & (appearance.hair < 0.4), head, grown).astype(np.uint8)
-    was_head = blur(grown.astype(np.float32), 0.12 * unit)
     sure = cv2.erode((matte > 0.7).astype(np.uint8), disc(0.1 * unit)) > 0
     sure &= (grown == 0) & (work.inside > 0.9) & (height < 0.02) & (appearance.hair < 0.5)
+    sure |= (collar > 0.95) & (height > -0.1)
+    bare = (appearance.neck_distance < _CLOTH_DISTANCE) & (appearance.hair < 0.4)
+    grown[(height < 0.0) & (face == 0) & bare] = 0  # the neck does not go away
+    was_head = blur(grown.astype(np.float32), 0.12 * unit)
     hidden_body = pull_push(work.image.astype(np.float32), sure.astype(np.float32))
     if sure.sum() < 200:
         hidden_body = foreground
     colours = _mixed(foreground, hidden_body, was_head)
     below_chin = standing * smoothstep(0.01, -0.05, height)
-    behind = _mixed(background, colours, np.maximum(body * (1.0 - was_head), below_chin))
+    # A collar goes round the neck: behind it there is as much of it as there is on either side.
+    round_neck = _between((collar * smoothstep(*_COLLAR_ASIDE, lateral)).astype(np.float32))
+    hidden = np.maximum(below_chin, blur(round_neck, 0.06 * unit))
+    behind = _mixed(background, colours, np.maximum(body * (1.0 - was_head), hidden))
 
-    beside_neck = smoothstep(*_NECK_SIDE, lateral) * smoothstep(0.22, 0.12, height)
-    below = np.maximum(smoothstep(0.0, -0.06, height), beside_neck)
-    collar = cloth * below * smoothstep(0.4, 0.8, matte) * work.inside
-    collar *= _connected_to_bottom(collar.astype(np.float32), np.zeros_like(head), height)
     around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
     # Where the matte is thin, the photo's own colours are half background.
     own = _mixed(foreground, work.image.astype(np.float32), smoothstep(0.8, 1.0, matte))
@@ -425,6 +430,25 @@ def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.
     return np.where(below[:, None] > -2, going_on, matte).astype(np.float32)
 
 
+def _collar(
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    appearance: Appearance,
+    face: NDArray[np.uint8],
+    height: NDArray[np.float32],
+    lateral: NDArray[np.float32],
+) -> NDArray[np.floating]:
+    """Weight of clothing that stands before the neck or beside it, one piece with the trunk."""
+    cloth = ((appearance.neck_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
+    cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
+    collar = cloth * smoothstep(0.4, 0.8, matte) * work.inside
+    collar *= 1.0 - blur(face.astype(np.float32), 0.01 * work.face_height)
+    rise = _COLLAR_SLOPE * np.maximum(lateral - _THROAT, 0.0)
+    collar *= smoothstep(0.0, 0.03, np.minimum(rise, _COLLAR_TOP) + 0.01 - height)
+    nothing = np.zeros(matte.shape, np.bool_)
+    return collar * _connected_to_bottom(collar.astype(np.float32), nothing, height)
+
+
 def _shoulders(
     work: WorkImage,
     matte: NDArray[np.float32],
@@ -443,11 +467,18 @@ def _shoulders(
     ends = cv2.erode(ends[None], np.ones((1, 2 * round(0.03 * work.face_height) + 1)))
     beside = np.ones(matte.shape, np.float32)
     beside[:chin] = from_chin[::-1] * ends
-    clothed = smoothstep(5.0, _CLOTH_DISTANCE, appearance.skin_distance) * (1.0 - appearance.hair)
+    clothed = smoothstep(5.0, _CLOTH_DISTANCE, appearance.neck_distance) * (1.0 - appearance.hair)
     clothing = (beside * smoothstep(*_NECK_SIDE, lateral) * clothed).astype(np.float32)
     # Slivers are the rim of the neck.
     clothing = cv2.morphologyEx(clothing, cv2.MORPH_OPEN, disc(0.03 * work.face_height))
     return blur(clothing, 0.004 * work.face_height)
+
+
+def _between(body: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far there is body on both sides of each pixel, in its row."""
+    left = np.maximum.accumulate(body, axis=1)
+    right = np.maximum.accumulate(body[:, ::-1], axis=1)[:, ::-1]
+    return np.minimum(left, right)
 
 
 def _connected_to_bottom(
