@@ -316,6 +316,26 @@ class TestAttentionMesh:
             0.02 * EYE_DISTANCE
         )
 
+    @pytest.mark.parametrize("roll_deg", [0, 30])
+    @pytest.mark.parametrize("size", [120, 512])
+    def test_more_passes_change_nothing(
+        self,
+        detector: FaceDetector,
+        mesh_net: AttentionMesh,
+        portrait: NDArray[np.uint8],
+        size: int,
+        roll_deg: int,
+    ) -> None:
+        turn = cv2.getRotationMatrix2D((255.5, 255.5), roll_deg, 1.0)
+        turned = cv2.warpAffine(portrait, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+        image = cv2.resize(turned, (size, size), interpolation=cv2.INTER_AREA)
+        found = mesh_net.landmarks(image, only_face(detector, image)).points
+        settled = found
+        for _ in range(4):
+            settled = mesh_net.follow(image, settled).points
+        eye_distance = EYE_DISTANCE * size / 512
+        assert mean_distance(found[:, :2], settled[:, :2]) < 0.015 * eye_distance
+
     def test_low_confidence_without_a_face(
         self, mesh_net: AttentionMesh, portrait: NDArray[np.uint8]
     ) -> None:

@@ -20,8 +20,12 @@ from opendr_facerot.imaging import check_image
 from opendr_facerot.rotator import Face
 
 _INPUT = 192
-_CROP_PER_BOX = 1.5  # sides of the crop and of the box around the face
-_PASSES = 3  # the first starts from the detector's box, the others from the landmarks before
+_CROP_PER_BOX = 1.5  # sides of the crop and of the box around the landmarks
+_CROP_PER_DETECTION = 1.32  # sides of the crop and of the detector's box, which is larger
+_TOWARDS_FEATURES = 0.6  # from that box's centre to the height of the eyes' and mouth's middle
+_PASSES = 3  # the first starts from the detection, the others from the landmarks before
+_SETTLED = 0.03  # of the crop's side by which a pass may still move a corner of the next one's
+_CORNERS = np.array([[0.0, 0.0], [_INPUT, 0.0], [0.0, _INPUT], [_INPUT, _INPUT]])
 _MAX_SUPERSAMPLING = 6
 _LOST_TRACK = 0.15  # of its crop's side that a face may have moved and still be well inside it
 MESH_CONFIDENCE = 0.5
@@ -67,15 +71,14 @@ class AttentionMesh:
             ImageError: The image has the wrong shape, type or size.
         """
         check_image(image)
-        left, top, right, bottom = (float(edge) for edge in face.box)
-        crop = _upright_crop(
-            roll=_direction(face.landmarks5[0], face.landmarks5[1]),
-            centre=np.array([left + right, top + bottom]) / 2,
-            side=max(right - left, bottom - top),
-        )
-        for _ in range(_PASSES):
+        crop = _detected_crop(face)
+        for done in range(1, _PASSES + 1):
             mesh = self._in_crop(image, crop)
-            crop = _crop_around(mesh.points)
+            around = _crop_around(mesh.points)
+            apart = np.abs(around.apply(_CORNERS) - crop.apply(_CORNERS)).max()
+            if done > 1 and apart < _SETTLED * _INPUT * crop.scale:
+                break
+            crop = around
         return mesh
 
     def follow(self, image: NDArray[np.uint8], previous: NDArray[np.floating]) -> MeshLandmarks:
@@ -101,8 +104,8 @@ class AttentionMesh:
         return mesh
 
     def _in_crop(self, image: NDArray[np.uint8], crop: SimilarityTransform) -> MeshLandmarks:
-        pixels = _resample(image, crop).astype(np.float32) / 255.0
-        outputs = self._session.run(None, {"image": pixels.transpose(2, 0, 1)[None]})
+        pixels = cv2.dnn.blobFromImage(_resample(image, crop), 1.0 / 255.0)
+        outputs = self._session.run(None, {"image": pixels})
         mesh, lips, right_eye, left_eye, right_iris, left_iris, flag = (o.ravel() for o in outputs)
         points = np.zeros((topology.POINT_COUNT, 3))
         points[: topology.FACE_POINT_COUNT] = mesh.reshape(-1, 3)
@@ -127,30 +130,46 @@ def _direction(start: NDArray[np.floating], end: NDArray[np.floating]) -> float:
     return math.atan2(float(end[1] - start[1]), float(end[0] - start[0]))
 
 
+def _rotation(angle: float) -> NDArray[np.float64]:
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
 def _upright_crop(roll: float, centre: NDArray[np.floating], side: float) -> SimilarityTransform:
     """From the crop's coordinates, [0, 192] from edge to edge, to the image's pixels.
 
     Args:
         roll: Radians clockwise on the screen.
         centre: ``(2,)`` pixels.
-        side: Of the face's box along its own axes, pixels.
+        side: Pixels.
     """
-    cosine, sine = math.cos(roll), math.sin(roll)
-    rotation = np.array([[cosine, -sine], [sine, cosine]])
-    scale = _CROP_PER_BOX * side / _INPUT
+    rotation = _rotation(roll)
+    scale = side / _INPUT
     middle = np.full(2, _INPUT / 2)
     return SimilarityTransform(scale, rotation, centre - scale * rotation @ middle)
+
+
+def _detected_crop(face: Face) -> SimilarityTransform:
+    """The crop for a detected face, about the one that its landmarks will ask for."""
+    right_eye, left_eye, _, right_mouth, left_mouth = face.landmarks5.astype(np.float64)
+    corners = face.box.astype(np.float64).reshape(2, 2)
+    roll, centre = _direction(right_eye, left_eye), corners.mean(0)
+    rotation = _rotation(roll)
+    features = (right_eye + left_eye + right_mouth + left_mouth) / 4
+    down = (rotation.T @ (features - centre))[1]
+    side = _CROP_PER_DETECTION * float((corners[1] - corners[0]).max())
+    return _upright_crop(roll, centre + _TOWARDS_FEATURES * down * rotation[:, 1], side)
 
 
 def _crop_around(points: NDArray[np.floating]) -> SimilarityTransform:
     """The crop for landmarks ``(478, 3)`` that are already known."""
     face = points[: topology.FACE_POINT_COUNT, :2].astype(np.float64)
     roll = _direction(face[topology.RIGHT_EYE_OUTER], face[topology.LEFT_EYE_OUTER])
-    cosine, sine = math.cos(roll), math.sin(roll)
-    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    rotation = _rotation(roll)
     upright = face @ rotation
     low, high = upright.min(0), upright.max(0)
-    return _upright_crop(roll, rotation @ ((low + high) / 2), float((high - low).max()))
+    side = _CROP_PER_BOX * float((high - low).max())
+    return _upright_crop(roll, rotation @ ((low + high) / 2), side)
 
 
 def _resample(image: NDArray[np.uint8], crop: SimilarityTransform) -> NDArray[np.uint8]:

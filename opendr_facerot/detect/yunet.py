@@ -128,9 +128,10 @@ class FaceDetector:
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
         upright = np.rot90(small, quarter_turns)
         height, width = upright.shape[:2]
-        padded = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), np.float32)
-        padded[:height, :width] = upright[..., ::-1]  # the net was trained on BGR
-        outputs = self._session.run(_OUTPUTS, {"input": padded.transpose(2, 0, 1)[None]})
+        padded = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), np.uint8)
+        padded[:height, :width] = upright
+        # The net was trained on BGR.
+        outputs = self._session.run(_OUTPUTS, {"input": cv2.dnn.blobFromImage(padded, swapRB=True)})
         found = decode(outputs, padded.shape[1], min_score)
         # Back about the images' centres, the one point that turning and scaling keep in place.
         turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter_turns)

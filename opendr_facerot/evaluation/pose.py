@@ -18,6 +18,7 @@ from opendr_facerot.rotator import Face
 _MIN_SCORE = 0.3  # a turned face scores low and is still the face that was asked for
 _MIN_SIZE = 16
 _PORTRAIT_FOV = math.radians(35.0)
+_MORE_LOOKS = 2  # than a fit takes: what measures fits should be steadier
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,8 @@ class FaceObserver:
         mesh = self._mesh.landmarks(image, face)
         if mesh.confidence < MESH_CONFIDENCE:
             return ObservedFace(face, None, None)
+        for _ in range(_MORE_LOOKS):
+            mesh = self._mesh.follow(image, mesh.points)
         camera = Intrinsics.from_fov(image.shape[1], image.shape[0], _PORTRAIT_FOV)
         angles = fit_head(self._model, mesh.points, camera).angles
         return ObservedFace(face, mesh.points, angles)
