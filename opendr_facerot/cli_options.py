@@ -52,7 +52,7 @@ def add_rotator_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fov-deg", type=float, metavar="DEG",
-        help="vertical field of view of the camera (default: a portrait lens)",
+        help="vertical field of view of the camera (default: a portrait lens, 1.2 m away or more)",
     )  # fmt: skip
     parser.add_argument("--pipeline", default="head", help=f"one of: {', '.join(pipeline_names())}")
     parser.add_argument("--weights", type=Path, metavar="PATH", help="the pipeline's model files")

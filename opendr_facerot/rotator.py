@@ -41,7 +41,8 @@ class RotatorSettings:
         max_faces: Rotate at most so many faces, the largest first; 0 means all.
         min_face_size: Ignore faces whose box's longer side is below this many pixels.
         min_score: Ignore detections below this score, in [0, 1].
-        fov: Vertical field of view of the camera in radians; None assumes a portrait lens.
+        fov: Vertical field of view of the camera in radians; None assumes a portrait lens, for a
+            photo a longer one if the face would be nearer than 1.2 m.
         precision: What large networks compute in. ``"float32"`` is exact; ``"bfloat16"`` differs
             by less than 2 of 255 steps of a colour in almost every pixel, takes half the memory,
             and is several times as fast where the device multiplies matrices in it. ``"auto"``

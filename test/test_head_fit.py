@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, look_at, rotation_from_euler
-from opendr_facerot.reconstruct.head_fit import fit_head, seen_share
+from opendr_facerot.pipelines.head import HeadRotator
+from opendr_facerot.reconstruct.head_fit import fit_head, portrait_camera, seen_share
 from opendr_facerot.reconstruct.head_model import HeadModel
 
 CAMERA = Intrinsics.from_fov(640, 640, math.radians(35.0))
@@ -61,6 +62,28 @@ def test_fitted_landmarks_land_on_their_pixels() -> None:
     assert seen.mean() > 0.7
     assert error[seen].mean() < 0.35
     assert fit.residual < 4.0
+
+
+@pytest.mark.parametrize(("distance", "assumed"), [(40.0, 120.0), (90.0, 120.0), (200.0, 200.0)])
+def test_a_portrait_is_taken_from_a_portrait_s_distance(distance: float, assumed: float) -> None:
+    model = HeadModel.load()
+    landmarks, _ = landmarks_of((0.3, 0.1, 0.0), (2.0, -1.0, distance))
+    camera = portrait_camera(model, landmarks, CAMERA)
+    assert (camera.cx, camera.cy) == (CAMERA.cx, CAMERA.cy)
+    centre = model.landmarks(fit_head(model, landmarks, camera).vertices).mean(0)
+    assert centre[2] == pytest.approx(assumed, rel=0.06)
+    assert camera.focal == pytest.approx(CAMERA.focal * assumed / distance, rel=0.06)
+
+
+@pytest.mark.slow
+def test_a_crop_is_no_camera_at_arm_s_length_unless_it_is_known_to_be_one(
+    rotator: HeadRotator, astronaut: NDArray[np.uint8]
+) -> None:
+    crop = np.ascontiguousarray(astronaut[60:230, 140:310])
+    wide = HeadRotator(HeadRotator.Settings(fov=math.radians(35.0)))
+    assumed, known = (one.fit(crop)[0].state.pivot[2] for one in (rotator, wide))
+    assert assumed > 115.0
+    assert known < 60.0
 
 
 def test_landmarks_on_the_averted_side_do_not_pull_the_head_along() -> None:

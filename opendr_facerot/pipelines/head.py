@@ -38,7 +38,7 @@ from opendr_facerot.pipelines.photo_layers import (
 from opendr_facerot.pipelines.second_thread import SecondThread
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import squared_distance
-from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head
+from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head, portrait_camera
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel, HeadSurface
 from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
@@ -117,14 +117,12 @@ class HeadRotator:
             faces = self._detector.detect(
                 image, min_score=settings.min_score, min_size=settings.min_face_size
             )
-        height, width = image.shape[:2]
-        intrinsics = self._camera(width, height)
         fitted: list[FittedFace] = []
         with single_threaded_blas():
             for face in faces:
                 if settings.max_faces and len(fitted) == settings.max_faces:
                     break
-                one = self._fit_face(image, face, intrinsics, dict(clock.seconds))
+                one = self._fit_face(image, face, dict(clock.seconds))
                 if one is not None:
                     fitted.append(one)
         if not fitted:
@@ -147,7 +145,7 @@ class HeadRotator:
                 if found is None:
                     raise NoFaceError(f"{name}: {no_face_text(image, self.settings)}", index)
                 face, landmarks = found
-                camera = self._camera(image.shape[1], image.shape[0])
+                camera = self._photo_camera(image, landmarks)
                 layers = separate_layers(image, landmarks, camera, self._matting, clock)
                 photos.append(PersonPhoto(face, landmarks, camera, layers))
             head = reconstruct_person(self._model, photos, clock)
@@ -292,6 +290,15 @@ class HeadRotator:
     def _camera(self, width: int, height: int) -> Intrinsics:
         return Intrinsics.from_fov(width, height, self.settings.fov or _PORTRAIT_FOV)
 
+    def _photo_camera(
+        self, image: NDArray[np.uint8], landmarks: NDArray[np.floating]
+    ) -> Intrinsics:
+        """Camera of a photo, which may be cropped; that of a stream shows all it sees."""
+        camera = self._camera(image.shape[1], image.shape[0])
+        if self.settings.fov:
+            return camera
+        return portrait_camera(self._model, landmarks, camera)
+
     def _largest_face(
         self, image: NDArray[np.uint8], clock: Stopwatch
     ) -> tuple[Face, NDArray[np.float32]] | None:
@@ -311,7 +318,6 @@ class HeadRotator:
         self,
         image: NDArray[np.uint8],
         face: Face,
-        intrinsics: Intrinsics,
         seconds: dict[str, float],
     ) -> FittedFace | None:
         """Reconstruct one detected face; None if a closer look finds none."""
@@ -320,7 +326,8 @@ class HeadRotator:
             mesh = self._mesh.landmarks(image, face)
         if mesh.confidence < MESH_CONFIDENCE:
             return None
-        return self._reconstruct(image, face, mesh.points, intrinsics, clock)
+        camera = self._photo_camera(image, mesh.points)
+        return self._reconstruct(image, face, mesh.points, camera, clock)
 
     def _reconstruct(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ IDENTITY_PRIOR, EXPRESSION_PRIOR = 0.6, 0.35
 PRIOR_SCALE = 0.06 * np.sqrt(468.0)
 """Centimetres of residual that a deviation of 1 / prior costs."""
 EXPRESSION_RANGE = (-0.15, 1.1)
+_PORTRAIT_DISTANCE = 120.0  # centimetres; portraits are hardly taken from nearer
 _MOUTH_TOP = 79.2  # centimetres, template space: the upper lip and what is below it move
 
 
@@ -70,6 +71,26 @@ class HeadFit(HeadParameters):
 
     vertices: NDArray[np.floating]
     residual: float
+
+
+def portrait_camera(
+    model: HeadModel, landmarks: NDArray[np.floating], camera: Intrinsics
+) -> Intrinsics:
+    """A photo's assumed camera, or one with a longer lens if that would stand too near.
+
+    A photo that is cropped to a face looks as if it had been taken from a few decimetres, and its
+    views then have the large nose and the small ears of a face seen from there. To guess too far is
+    the lesser error: perspective changes with the inverse of the distance.
+
+    Args:
+        model: The head model.
+        landmarks: See :func:`fit_parameters`.
+        camera: As assumed for a photo that is not cropped.
+    """
+    points, mean = np.asarray(landmarks[:468], np.float64), model.landmarks(model.mean)
+    rigid = _rigid_landmarks(mean)
+    pixels_per_cm = fit_similarity(mean[rigid], points[rigid] * [1.0, -1.0, -1.0]).scale
+    return replace(camera, focal=max(camera.focal, _PORTRAIT_DISTANCE * pixels_per_cm))
 
 
 def fit_head(model: HeadModel, landmarks: NDArray[np.floating], intrinsics: Intrinsics) -> HeadFit:
