@@ -12,10 +12,10 @@ from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head import HeadRotator
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
+from opendr_facerot.render.background import fill_background
 from opendr_facerot.render.compose import (
     Plate,
     behind_face,
-    fill_background,
     lay_over,
     make_plate,
     over_colour,

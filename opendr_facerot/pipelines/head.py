@@ -42,10 +42,10 @@ from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head, portrait_came
 from opendr_facerot.reconstruct.head_model import PIVOT, HeadModel, HeadSurface
 from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
+from opendr_facerot.render.background import fill_background
 from opendr_facerot.render.compose import (
     Plate,
     behind_face,
-    fill_background,
     lay_over,
     make_plate,
     over_colour,

@@ -54,27 +54,6 @@ class Plate:
     photo_offset: NDArray[np.float64]
 
 
-def fill_background(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The work image with the person filled in from what is around, softly.
-
-    Args:
-        work: The work image.
-        matte: ``(S, S)`` float32 person matte.
-
-    Returns:
-        ``(S, S, 3)`` float32 RGB 0..255.
-    """
-    unit = _CENTIMETRE * work.face_height
-    image = work.image.astype(np.float32)
-    person = cv2.dilate((matte > 0.05).astype(np.uint8), disc(0.25 * unit)) > 0
-    known = ((~person) & (work.inside > 0.9)).astype(np.float32)
-    if known.sum() < 200:
-        return np.full_like(image, 128.0)
-    filled = pull_push(image, known)
-    filled = _mixed(filled, blur(filled, 0.5 * unit), blur(1.0 - known, 0.4 * unit))
-    return np.asarray(cv2.copyTo(image, known.astype(np.uint8), filled))
-
-
 def make_plate(
     work: WorkImage,
     matte: NDArray[np.float32],
@@ -90,7 +69,7 @@ def make_plate(
         matte: ``(S, S)`` float32 person matte.
         foreground: ``(S, S, 3)`` float32 RGB, the person's colours continued over the background.
         appearance: Skin and hair of the work image.
-        background: ``(S, S, 3)`` float32 RGB, see :func:`fill_background`.
+        background: ``(S, S, 3)`` float32 RGB, see :mod:`opendr_facerot.render.background`.
         head: ``(S, S)`` bool, where the fitted head covers the photo.
     """
     unit = _CENTIMETRE * work.face_height
