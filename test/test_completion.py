@@ -16,6 +16,7 @@ from opendr_facerot.generate.completion import (
     person_maps,
     show_inside,
 )
+from opendr_facerot.generate.hair_texture import measure_hair
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel
@@ -77,6 +78,7 @@ def completed(
         scalp,
         texture=foreground.astype(np.uint8),
         detail_level=np.zeros(3, np.float32),
+        hair_texture=measure_hair(work, foreground.astype(np.uint8), interior, look or bald()),
     )
 
 

@@ -18,6 +18,7 @@ from opendr_facerot.generate.detail import procedural_detail
 from opendr_facerot.generate.hair_detail import _added_by_photo, continue_hair
 from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import NOWHERE, OWN, Quilt, quilt, sew
+from opendr_facerot.generate.hair_texture import HairTexture
 from opendr_facerot.generate.head_chart import (
     CHART_CENTIMETRES,
     CHART_SIDE,
@@ -348,9 +349,11 @@ def test_without_hair_or_with_too_little_the_detail_stays(
     )
     count = len(appearance.hair)
     bald = replace(appearance, hair=np.zeros(count, np.float32))
-    assert continue_hair(model, bald, np.ones(count), 300.0) is appearance.detail
-    assert continue_hair(model, appearance, np.zeros(count), 300.0) is appearance.detail
-    assert continue_hair(model, appearance, appearance.hair, 300.0) is not appearance.detail
+    texture = HairTexture(np.zeros(3), np.zeros(3, np.float32), 0.0, narrow=False, strands=True)
+    assert continue_hair(model, bald, np.ones(count), texture, 300.0) is appearance.detail
+    assert continue_hair(model, appearance, np.zeros(count), texture, 300.0) is appearance.detail
+    changed = continue_hair(model, appearance, appearance.hair, texture, 300.0)
+    assert changed is not appearance.detail
 
 
 def test_small_views_get_a_chart_without_what_they_cannot_show() -> None:

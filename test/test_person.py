@@ -294,7 +294,7 @@ def test_no_triangle_shows_two_photos_at_once() -> None:
     ]
     appearance = fuse(
         model, heads, 0, model.fine.zones.scalp, detail_level=np.zeros(3, np.float32),
-        has_hair=False,
+        hair_texture=None,
     )  # fmt: skip
     photo = (appearance.second_xy[:, 1] // 300.0).astype(int)
     x = model.fine.vertices[:, 0]

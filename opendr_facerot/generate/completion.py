@@ -23,6 +23,7 @@ from opendr_facerot.detect.mesh_topology import LEFT_EYE_CONTOUR, LIPS_INNER, RI
 from opendr_facerot.filters import blur, disc, pull_push, sample_bilinear, smoothstep
 from opendr_facerot.generate.detail import procedural_detail
 from opendr_facerot.generate.hair_detail import continue_hair, exemplar_hair
+from opendr_facerot.generate.hair_texture import HairTexture
 from opendr_facerot.generate.head_chart import chart_positions
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel, HeadSurface, Part
@@ -39,10 +40,14 @@ _CLOTH_DISTANCE = (9.0, 20.0)  # squared skin distance from which a pixel of the
 _RIM_COSINE = (0.65, 0.4)  # at which a sample that contradicts its mirror image is distrusted
 _RIM_CONTRAST = (0.3, 0.6)  # log colour between the two
 _GLARE = (0.15, 0.4)  # log brightness over that of the face's middle, continued
+_BACKLIGHT = (0.08, 0.25)  # log brightness of hair over that of skin and of hair elsewhere
+_BACKLIT_COSINE = (0.8, 0.55)  # at which that is distrusted
+_STRANDS = (0.3, 0.7)  # probability of hair
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
 _MATCHED_COSINE = (0.25, 0.55)  # at which the light of both halves starts to be compared, is fully
 _UNKNOWN_DIFFERENCE = 0.02  # weight of "both halves look alike" far from where both are seen
 _OTHER_LIGHT = (1.4, 0.9)  # correction at which a sample is of no use, and of full use
+_MIXED = 0.35  # natural log: distance from the hair's colour of what is half something else
 _LARGEST_CORRECTION = 0.8  # natural log
 
 
@@ -222,6 +227,7 @@ def complete(
     *,
     texture: NDArray[np.uint8],
     detail_level: NDArray[np.float32],
+    hair_texture: HairTexture | None,
 ) -> VertexAppearance:
     """Decide for every vertex what it looks like.
 
@@ -236,9 +242,11 @@ def complete(
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
         texture: ``(T, T, 3)`` uint8 RGB, see :func:`sharpen_foreground`.
         detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
+        hair_texture: See :func:`opendr_facerot.generate.hair_texture.measure_hair`.
     """
     seen = observe(model, vertices, work, matte, maps, appearance, hair_zone)
     seen = replace(seen, xy=photo.intrinsics.project(vertices))
+    seen = doubt_backlight(model, seen, hair_texture)
     stand_in = mirrored(model, seen, seen, hair_zone)
     completed = complete_observed(
         model,
@@ -247,10 +255,12 @@ def complete(
         hair_zone,
         foreground=texture,
         detail_level=detail_level,
-        has_hair=appearance.has_hair,
+        hair_texture=hair_texture,
     )
+    if hair_texture is None:
+        return completed
     exemplar = exemplar_hair(seen, completed.hair)
-    detail = continue_hair(model, completed, exemplar, photo.face_height)
+    detail = continue_hair(model, completed, exemplar, hair_texture, photo.face_height)
     return replace(completed, detail=detail)
 
 
@@ -320,6 +330,24 @@ def _glare(
     return np.asarray(skin * smoothstep(*_GLARE, brighter) * smoothstep(*_RIM_COSINE, cosine))
 
 
+def doubt_backlight(
+    model: HeadModel, seen: Observation, hair_texture: HairTexture | None
+) -> Observation:
+    """What a photo shows, but less sure of hair at the rim that light from behind shines through.
+
+    Args:
+        model: The head model.
+        seen: What the photo shows.
+        hair_texture: Of the hair in it, if there is any.
+    """
+    if hair_texture is None:
+        return seen
+    brighter = seen.colour.mean(axis=1) - hair_texture.brightest
+    doubt = smoothstep(*_BACKLIGHT, brighter) * smoothstep(*_BACKLIT_COSINE, seen.cosine)
+    doubt *= smoothstep(*_STRANDS, seen.hair) * model.fine.zones.skin
+    return replace(seen, confidence=seen.confidence * (1.0 - doubt))
+
+
 def mirrored(
     model: HeadModel, seen: Observation, photo: Observation, hair_zone: NDArray[np.bool_]
 ) -> StandIn:
@@ -356,7 +384,7 @@ def complete_observed(
     *,
     foreground: NDArray[np.uint8],
     detail_level: NDArray[np.float32],
-    has_hair: bool,
+    hair_texture: HairTexture | None,
 ) -> VertexAppearance:
     """Decide for every vertex what it looks like from what photos show of it.
 
@@ -367,7 +395,7 @@ def complete_observed(
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
         foreground: ``(H, W, 3)`` uint8 RGB image that the positions of both lie in.
         detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
-        has_hair: There is hair on the head.
+        hair_texture: Of the hair on the head, if there is any.
     """
     surface, other = model.fine, stand_in.seen
     confidence = own_confidence(seen, stand_in)
@@ -376,7 +404,12 @@ def complete_observed(
     n = len(model.coarse.vertices)
     coarse, coarse_other = seen.take(slice(n)), other.take(slice(n))
     hair = _hair_label(
-        model.coarse, confidence[:n], coarse.hair, coarse_other, hair_zone[:n], has_hair
+        model.coarse,
+        confidence[:n],
+        coarse.hair,
+        coarse_other,
+        hair_zone[:n],
+        hair_texture is not None,
     )
     shading = _shading(surface, seen.colour, confidence, model.subdivide(hair), seen.normals)
     shading = shading[:, None]
@@ -388,6 +421,7 @@ def complete_observed(
         confidence[:n],
         hair,
         hair[stand_in.vertex[:n]],
+        hair_texture,
         stand_in.matched,
     )
     correction = model.subdivide(difference) + shading - second_shading
@@ -528,6 +562,7 @@ def _albedo(
     confidence: NDArray[np.floating],
     hair: NDArray[np.floating],
     other_hair: NDArray[np.floating],
+    hair_texture: HairTexture | None,
     matched: bool,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colour without shading of each vertex, natural log.
@@ -539,6 +574,7 @@ def _albedo(
         confidence: ``(V,)`` in [0, 1], that of ``seen`` less where ``other`` is better.
         hair: ``(V,)`` in [0, 1].
         other_hair: ``(V,)`` in [0, 1], on the vertices that stand in.
+        hair_texture: Of the hair on the head, if there is any.
         matched: The colours of ``other`` are those that ``seen`` would have.
 
     Returns:
@@ -570,7 +606,7 @@ def _albedo(
 
     borrowed = 0.8 * other.confidence * (1.0 - confidence)
     lent_colour = other.colour + difference
-    skin_prior, hair_prior = _prior_albedo(surface, seen.colour, confidence, seen.deep_inside, hair)
+    skin_prior = _prior_albedo(surface, seen.colour, confidence, hair)
 
     def spread(
         own: NDArray[np.floating],
@@ -585,12 +621,20 @@ def _albedo(
 
     # Skin is continued from skin and hair from hair: one field for both would blend them.
     skin = spread(confidence * bare, borrowed * bare * other_bare, skin_prior, 0.004, at_ear)
-    if not (hair > 0.0).any():
+    if hair_texture is None:
         return difference, skin
+
+    def pure(colour: NDArray[np.floating]) -> NDArray[np.floating] | float:
+        """How far a colour is the hair's alone: thin hair shows skin, its rim light from behind."""
+        if not hair_texture.narrow:
+            return 1.0
+        away = ((colour - hair_texture.colour) ** 2).sum(axis=1)
+        return np.asarray(np.exp(-away / (2.0 * _MIXED**2)))
+
     strands = spread(
-        confidence * covered,
-        borrowed * covered * other_covered,
-        hair_prior,
+        confidence * covered * pure(seen.colour),
+        borrowed * covered * other_covered * pure(lent_colour),
+        hair_texture.colour,
         0.015,
         np.ones(len(i)),
     )
@@ -647,24 +691,12 @@ def _prior_albedo(
     surface: HeadSurface,
     albedo: NDArray[np.floating],
     confidence: NDArray[np.floating],
-    deep_inside: NDArray[np.floating],
     hair: NDArray[np.floating],
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Log colours ``(V, 3)`` of skin and of hair far from everything that was seen."""
+) -> NDArray[np.floating]:
+    """Log colours ``(V, 3)`` of skin and what lies in it, far from everything that was seen."""
     zones = surface.zones
-
-    def mean(w: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.asarray(np.average(albedo, axis=0, weights=w + 1e-9))
-
-    skin = mean(confidence * (hair < 0.25) * (zones.neck_weight > 0.5) * zones.skin)
-    weight = confidence * deep_inside
-    sure_hair = (weight > 0.3) & (hair > 0.8) & zones.scalp
-    if sure_hair.sum() > 40:
-        hair_colour = np.percentile(albedo[sure_hair], 45, axis=0)
-    elif (weight * (hair > 0.6)).sum() > 5.0:
-        hair_colour = mean(weight * (hair > 0.6) * zones.skin)
-    else:
-        hair_colour = skin
+    bare = confidence * (hair < 0.25) * (zones.neck_weight > 0.5) * zones.skin
+    skin = np.average(albedo, axis=0, weights=bare + 1e-9)
     prior = np.tile(skin, (len(albedo), 1))
     darker = np.minimum(0.0, skin - np.log([200.0, 160.0, 140.0]))  # than evenly lit light skin
     eye = (surface.part == Part.LEFT_EYE) | (surface.part == Part.RIGHT_EYE)
@@ -673,4 +705,4 @@ def _prior_albedo(
     prior[eye] = np.log([185.0, 180.0, 175.0]) + darker
     prior[teeth] = np.log([190.0, 180.0, 165.0]) + darker
     prior[surface.part == Part.TONGUE] = skin - 0.5
-    return prior, np.tile(hair_colour, (len(albedo), 1))
+    return prior

@@ -26,6 +26,7 @@ from opendr_facerot.generate.completion import (
     mirrored,
     own_confidence,
 )
+from opendr_facerot.generate.hair_texture import HairTexture
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.texture import VertexAppearance
@@ -146,7 +147,7 @@ def fuse(
     hair_zone: NDArray[np.bool_],
     *,
     detail_level: NDArray[np.float32],
-    has_hair: bool,
+    hair_texture: HairTexture | None,
 ) -> VertexAppearance:
     """Decide for every vertex what it looks like from what several photos show of it.
 
@@ -156,7 +157,7 @@ def fuse(
         home: Index of the photo that comes first: the one from nearly where the views are seen.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
         detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
-        has_hair: There is hair on the head.
+        hair_texture: Of the hair on the head, if there is any.
     """
     atlas, tops = _stacked([photo.texture for photo in photos])
     placed = [
@@ -174,7 +175,7 @@ def fuse(
         hair_zone,
         foreground=atlas,
         detail_level=detail_level,
-        has_hair=has_hair,
+        hair_texture=hair_texture,
     )
     correction = appearance.second_correction + gain
     return replace(appearance, second_correction=correction.astype(np.float32))

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from opendr_facerot.filters import blur, smoothstep
 from opendr_facerot.generate.hair_direction import combed_frames
-from opendr_facerot.generate.hair_quilt import quilt, sew
+from opendr_facerot.generate.hair_quilt import quilt, sew, unpatched
+from opendr_facerot.generate.hair_texture import HairTexture, grain
 from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE, chart_mesh
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.render.bands import run_bands
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _SOUGHT_SIDE = 256  # pixels across the chart on which patches are sought
 _RADII = (6.0, 4.5, 3.0)  # centimetres of patches, before they are cut
 _SMOOTH = 1.2  # centimetres: broader light and shadow fade out instead of being copied
+_MOST_SMOOTH = 0.3  # natural log, of that: more is light from behind, or background
 _FAINT = 0.03  # weight of no broad light and shadow
 _KNOWN = 0.6  # share of the photo in a pixel, and of hair in it, from which its detail is known
 _HAIRY = 0.05  # share of hair from which a pixel needs detail
@@ -70,19 +72,11 @@ def exemplar_hair(seen: Observation, hair: NDArray[np.floating]) -> NDArray[np.f
     )
 
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as of OpenCV's grey levels
-# What makes a good exemplar:
-_COSINE = (0.2, 0.4)  # hair that faces the camera enough not to be smeared
-_CONFIDENCE = (0.2, 0.6)
-_LOOKS_LIKE_HAIR = (0.1, 0.5)
-_INSIDE = (0.1, 0.6)  # not the rim, where hair is mixed with background
-_LABEL = (0.5, 0.9)
-
-
 def continue_hair(
     model: HeadModel,
     appearance: VertexAppearance,
     exemplar: NDArray[np.floating],
+    texture: HairTexture,
     face_height: float,
 ) -> HeadDetail:
     """The detail of a head, its unseen hair continued from what is seen of it.
@@ -91,6 +85,7 @@ def continue_hair(
         model: The head model.
         appearance: What the head looks like, complete but for this.
         exemplar: ``(V,)`` in [0, 1], see :func:`exemplar_hair`.
+        texture: Of the hair that is seen.
         face_height: Of the photo that the exemplar is in, pixels.
 
     Returns:
@@ -111,21 +106,26 @@ def continue_hair(
 
     luma = cv2.cvtColor(appearance.foreground, cv2.COLOR_RGB2GRAY)
     per_photo_pixel = 1.0 / (0.057 * face_height * CHART_CENTIMETRES)
-    flat = np.zeros((2, 2), np.float32)
-    coarse = _added_by_photo(
-        maps, luma, per_photo_pixel * _SOUGHT_SIDE, flat, math.inf, _SOUGHT_SIDE
-    )
+
+    def added(side: int, smooth: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
+        return _added_by_photo(maps, luma, per_photo_pixel * side, smooth, limit, side)
+
+    coarse = added(_SOUGHT_SIDE, np.zeros((2, 2), np.float32), math.inf)
     per_cm = _SOUGHT_SIDE / CHART_CENTIMETRES
-    smooth = blur(seen * coarse, _SMOOTH * per_cm) / (blur(seen, _SMOOTH * per_cm) + _FAINT)
-    coarse -= smooth
-    spread = 1.4826 * float(np.median(np.abs(coarse[source])))
-    limit = _OUTLIERS * max(spread, _LEAST_SPREAD)
+    smooth = blur(seen * np.clip(coarse, -_MOST_SMOOTH, _MOST_SMOOTH), _SMOOTH * per_cm)
+    smooth /= blur(seen, _SMOOTH * per_cm) + np.float32(_FAINT)
     wanted = maps[..., _HAIR] > _HAIRY
-    fine = _added_by_photo(maps, luma, per_photo_pixel * CHART_SIDE, smooth, limit, CHART_SIDE)
-    frames = combed_frames(fine, source)
-    found = quilt(_subdued(coarse, limit), frames, known, source, wanted, _RADII)
+    found = None
+    if texture.strands:
+        coarse -= smooth
+        spread = 1.4826 * float(np.median(np.abs(coarse[source])))
+        limit = _OUTLIERS * max(spread, _LEAST_SPREAD)
+        fine = added(CHART_SIDE, smooth, limit)
+        frames = combed_frames(fine, source)
+        found = quilt(_subdued(coarse, limit), frames, known, source, wanted, _RADII)
     if found is None:
-        return appearance.detail
+        fine = grain(texture)
+        found = unpatched(wanted)
     chart = appearance.detail.chart.copy()
     chart[..., 1] = DETAIL_ZERO
     sew(found, fine, smooth, chart[..., 1], zero=DETAIL_ZERO, one=DETAIL_ONE / _LEVEL)

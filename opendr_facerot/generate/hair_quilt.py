@@ -95,6 +95,12 @@ def quilt(
     return Quilt(label, patches[:count].copy())
 
 
+def unpatched(wanted: NDArray[np.bool_]) -> Quilt:
+    """A quilt without patches: each pixel that needs a value, ``(N, N)`` bool, keeps its own."""
+    label = np.where(wanted, OWN, NOWHERE).astype(np.int32)
+    return Quilt(label, np.empty((0, 2, 3), np.float32))
+
+
 def _sources(
     exemplar: NDArray[np.bool_], frames: NDArray[np.float32], radius: float
 ) -> NDArray[np.int32]:

@@ -24,6 +24,7 @@ from opendr_facerot.generate.completion import (
 )
 from opendr_facerot.generate.detail import measure_detail, procedural_detail
 from opendr_facerot.generate.hair_detail import continue_hair
+from opendr_facerot.generate.hair_texture import BAND_WIDTHS, HairTexture, measure_hair
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame
@@ -272,7 +273,10 @@ class HeadRotator:
         layer = np.zeros((64, 64, 4), np.uint8)
         front = (surface.vertices[:, 2] > 5.0).astype(np.float32)
         hairy = replace(blank, hair=np.ones(count, np.float32), confidence=front)
-        continue_hair(self._model, hairy, front, 1.0)
+        for strands in (False, True):
+            deviation = np.zeros(len(BAND_WIDTHS), np.float32)
+            hair = HairTexture(np.zeros(3), deviation, 0.0, narrow=False, strands=strands)
+            continue_hair(self._model, hairy, front, hair, 1.0)
         over_plate(lay_over(head, layer), layer[..., :3].copy(), layer)
         over_colour(head, (0, 0, 0))
         straight_alpha(head)
@@ -358,11 +362,14 @@ class HeadRotator:
         layers = PhotoLayers(**vars(person), look=look)
         yaw, pitch, roll = fit.angles
 
-        def prepare() -> tuple[tuple[str, ...], NDArray[np.float32], PersonMaps]:
+        def prepare() -> tuple[
+            tuple[str, ...], NDArray[np.float32], HairTexture | None, PersonMaps
+        ]:
             with clock("maps"):
                 flags = _flags(layers, yaw, pitch)
                 level = measure_detail(person.photo, texture, person.interior, look)
-                return flags, level, person_maps(work, matte, foreground, person.interior)
+                hair = measure_hair(person.photo, texture, person.interior, look)
+                return flags, level, hair, person_maps(work, matte, foreground, person.interior)
 
         prepared = beside(prepare)
         with clock("silhouette"):
@@ -370,7 +377,7 @@ class HeadRotator:
                 model, vertices, fit.rotation, work, matte, look
             )
             vertices = fit_silhouette(model, vertices, fit.rotation, work, matte, look, hair_zone)
-        flags, detail_level, maps = prepared()
+        flags, detail_level, hair_texture, maps = prepared()
 
         scenery_found = beside(lambda: self._scenery(fit, vertices, layers, background, clock))
         with clock("completion"):
@@ -385,6 +392,7 @@ class HeadRotator:
                 hair_zone,
                 texture=texture,
                 detail_level=detail_level,
+                hair_texture=hair_texture,
             )
         scenery = scenery_found()
         pivot = fit.rotation @ PIVOT + fit.translation

@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import smoothstep
-from opendr_facerot.generate.completion import observe, person_maps, sharpen_foreground
+from opendr_facerot.generate.completion import (
+    doubt_backlight,
+    observe,
+    person_maps,
+    sharpen_foreground,
+)
 from opendr_facerot.generate.detail import measure_detail
 from opendr_facerot.generate.fusion import (
     SeenHead,
@@ -20,6 +25,7 @@ from opendr_facerot.generate.fusion import (
     photos_agree,
 )
 from opendr_facerot.generate.hair_detail import continue_hair, exemplar_hair
+from opendr_facerot.generate.hair_texture import measure_hair
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState
 from opendr_facerot.pipelines.photo_layers import PhotoLayers
@@ -141,14 +147,16 @@ def reconstruct_person(
         agree = all(photos_agree(model, heads[primary].seen, head.seen) for head in heads)
         main = layers[primary]
         level = measure_detail(main.photo, heads[primary].texture, main.interior, main.look)
+        hair = measure_hair(main.photo, heads[primary].texture, main.interior, main.look)
         order = [primary, *(k for k in range(len(photos)) if k != primary)]
         fused = [
-            fuse(model, heads, k, hair_zone, detail_level=level, has_hair=main.look.has_hair)
-            for k in order
+            fuse(model, heads, k, hair_zone, detail_level=level, hair_texture=hair) for k in order
         ]
         # One for all: hair that none shows does not change as a view turns from photo to photo.
-        exemplar = exemplar_hair(heads[primary].seen, fused[0].hair)
-        detail = continue_hair(model, fused[0], exemplar, main.photo.face_height)
+        detail = fused[0].detail
+        if hair is not None:
+            exemplar = exemplar_hair(heads[primary].seen, fused[0].hair)
+            detail = continue_hair(model, fused[0], exemplar, hair, main.photo.face_height)
         homes = tuple(
             HomePhoto(
                 -fits[k].rotation.T @ fits[k].seen_from[:, 2],
@@ -171,6 +179,8 @@ def _seen_head(
     seen = observe(model, vertices, photo.work, photo.matte, maps, photo.look, hair_zone)
     seen = replace(seen, xy=photo.photo.intrinsics.project(vertices))
     texture = sharpen_foreground(photo.photo, photo.foreground, photo.interior)
+    hair = measure_hair(photo.photo, texture, photo.interior, photo.look)
+    seen = doubt_backlight(model, seen, hair)
     return SeenHead(seen, texture, sharpness)
 
 
