@@ -349,7 +349,7 @@ def test_without_hair_or_with_too_little_the_detail_stays(
     )
     count = len(appearance.hair)
     bald = replace(appearance, hair=np.zeros(count, np.float32))
-    texture = HairTexture(np.zeros(3), np.zeros(3, np.float32), 0.0, narrow=False, strands=True)
+    texture = HairTexture(np.zeros(3), np.zeros(4, np.float32), 0.0, narrow=False, strands=True)
     assert continue_hair(model, bald, np.ones(count), texture, 300.0) is appearance.detail
     assert continue_hair(model, appearance, np.zeros(count), texture, 300.0) is appearance.detail
     changed = continue_hair(model, appearance, appearance.hair, texture, 300.0)

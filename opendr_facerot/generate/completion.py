@@ -246,7 +246,7 @@ def complete(
     """
     seen = observe(model, vertices, work, matte, maps, appearance, hair_zone)
     seen = replace(seen, xy=photo.intrinsics.project(vertices))
-    seen = doubt_backlight(model, seen, hair_texture)
+    seen = doubt_backlight(seen, hair_zone, hair_texture)
     stand_in = mirrored(model, seen, seen, hair_zone)
     completed = complete_observed(
         model,
@@ -331,20 +331,20 @@ def _glare(
 
 
 def doubt_backlight(
-    model: HeadModel, seen: Observation, hair_texture: HairTexture | None
+    seen: Observation, hair_zone: NDArray[np.bool_], hair_texture: HairTexture | None
 ) -> Observation:
     """What a photo shows, but less sure of hair at the rim that light from behind shines through.
 
     Args:
-        model: The head model.
         seen: What the photo shows.
+        hair_zone: ``(V,)`` bool, where hair grows or hangs.
         hair_texture: Of the hair in it, if there is any.
     """
     if hair_texture is None:
         return seen
     brighter = seen.colour.mean(axis=1) - hair_texture.brightest
     doubt = smoothstep(*_BACKLIGHT, brighter) * smoothstep(*_BACKLIT_COSINE, seen.cosine)
-    doubt *= smoothstep(*_STRANDS, seen.hair) * model.fine.zones.skin
+    doubt *= smoothstep(*_STRANDS, seen.hair) * hair_zone
     return replace(seen, confidence=seen.confidence * (1.0 - doubt))
 
 

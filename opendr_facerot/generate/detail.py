@@ -24,6 +24,7 @@ _WAVINESS = 0.16  # radians that strands deviate from straight lines
 _LEAST_WIDTH = 0.8  # pixels that a level is drawn with
 _STRAND_LEVELS = ((0.055, 2.0, 0.6), (0.14, 3.5, 0.5), (0.35, 5.0, 0.5), (0.9, 7.0, 0.45))
 """Width and length in centimetres, and share: from single strands to locks."""
+_LOCK_WIDTH = 0.16  # centimetres: what is broader is no single strand
 _GRAIN_LEVELS = ((0.06, 0.8), (0.17, 0.6))  # width in centimetres and share, of grain
 _COMBED = (0.35, 0.55)  # coherence of hair that starts to be, and that is, combed in one direction
 _GRAIN_OF_HAIR = 0.6  # cropped hair's grain, as a share of its contrast
@@ -122,25 +123,38 @@ def procedural_detail(level: NDArray[np.float32]) -> HeadDetail:
 
 
 @lru_cache(maxsize=1)
+def strands() -> NDArray[np.uint8]:
+    """Chart ``(CHART_SIDE, CHART_SIDE)`` of single strands of combed hair, without locks."""
+    random = np.random.default_rng(2)
+    layer = np.sum([_level(random, *level) for level in _STRAND_LEVELS[:2]], axis=0)
+    return _as_chart(layer - blur(layer, _LOCK_WIDTH * CHART_SIDE / CHART_CENTIMETRES))
+
+
+@lru_cache(maxsize=1)
 def _procedural_chart() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
+    grain = [_level(random, width, 0.0, share) for width, share in _GRAIN_LEVELS]
+    combed = [_level(random, *level) for level in _STRAND_LEVELS]
+    return np.dstack([_as_chart(np.sum(levels, axis=0)) for levels in (grain, combed)])
 
-    def level(width: float, length: float) -> NDArray[np.float32]:
-        """One level, of a size in centimetres, drawn at the resolution that its width needs."""
-        width, length = (size * CHART_SIDE / CHART_CENTIMETRES for size in (width, length))
-        reduction = 2 ** max(0, math.floor(math.log2(width / _LEAST_WIDTH)))
-        side = CHART_SIDE // reduction
-        noise = blur(random.standard_normal((side, side), np.float32), width / reduction)
-        if length:
-            noise = _combed(noise, length / reduction)
-        noise = cv2.resize(noise, (CHART_SIDE, CHART_SIDE), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(noise / noise.std())
 
-    grain = [share * level(width, 0.0) for width, share in _GRAIN_LEVELS]
-    strands = [share * level(width, length) for width, length, share in _STRAND_LEVELS]
-    layers = [np.sum(levels, axis=0) for levels in (grain, strands)]
-    chart = np.dstack([layer / layer.std() for layer in layers])
-    return np.clip(np.round(DETAIL_ZERO + DETAIL_ONE * chart), 0, 255).astype(np.uint8)
+def _as_chart(layer: NDArray[np.float32]) -> NDArray[np.uint8]:
+    scaled = np.round(DETAIL_ZERO + DETAIL_ONE * layer / layer.std())
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def _level(
+    random: np.random.Generator, width: float, length: float, share: float
+) -> NDArray[np.float32]:
+    """One level, of a size in centimetres, drawn at the resolution that its width needs."""
+    width, length = (size * CHART_SIDE / CHART_CENTIMETRES for size in (width, length))
+    reduction = 2 ** max(0, math.floor(math.log2(width / _LEAST_WIDTH)))
+    side = CHART_SIDE // reduction
+    noise = blur(random.standard_normal((side, side), np.float32), width / reduction)
+    if length:
+        noise = _combed(noise, length / reduction)
+    noise = cv2.resize(noise, (CHART_SIDE, CHART_SIDE), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(share * noise / noise.std())
 
 
 def _combed(noise: NDArray[np.float32], length: float) -> NDArray[np.float32]:

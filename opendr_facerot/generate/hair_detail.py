@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import blur, smoothstep
+from opendr_facerot.generate.detail import strands
 from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import quilt, sew, unpatched
-from opendr_facerot.generate.hair_texture import HairTexture, grain
+from opendr_facerot.generate.hair_texture import HairTexture, grain, subdue
 from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE, chart_mesh
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.render.bands import run_bands
@@ -122,13 +123,16 @@ def continue_hair(
         limit = _OUTLIERS * max(spread, _LEAST_SPREAD)
         fine = added(CHART_SIDE, smooth, limit)
         frames = combed_frames(fine, source)
+        lacking = subdue(fine, known, source, texture)
         found = quilt(_subdued(coarse, limit), frames, known, source, wanted, _RADII)
     if found is None:
-        fine = grain(texture)
+        fine, lacking = grain(texture), 0.0
         found = unpatched(wanted)
     chart = appearance.detail.chart.copy()
-    chart[..., 1] = DETAIL_ZERO
-    sew(found, fine, smooth, chart[..., 1], zero=DETAIL_ZERO, one=DETAIL_ONE / _LEVEL)
+    sewn = np.full_like(chart[..., 1], DETAIL_ZERO)
+    sew(found, fine, smooth, sewn, zero=DETAIL_ZERO, one=DETAIL_ONE / _LEVEL)
+    share = lacking / _LEVEL
+    chart[..., 1] = cv2.addWeighted(sewn, 1.0, strands(), share, -share * DETAIL_ZERO)
     level = np.array([appearance.detail.level[0], 0.0, _LEVEL], np.float32)
     return replace(appearance.detail, chart=chart, level=level, tint=_tint(appearance, exemplar))
 

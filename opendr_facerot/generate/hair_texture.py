@@ -20,12 +20,11 @@ from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
 
-BAND_WIDTHS = (0.08, 0.16, 0.32)
-"""Each band of a texture lies between two Gaussian blurs: of the width before, and this; cm.
+BAND_WIDTHS = (0.08, 0.16, 0.32, 0.9)
+"""Each band of a texture lies between two Gaussian blurs: of the width before, and this; cm."""
 
-What is coarser is light and shadow on locks, which noise does not look like.
-"""
-
+_GRAIN_BANDS = 3  # what is coarser is light and shadow on locks, which noise does not look like
+_STRAND_BANDS = 2  # as fine as strands are
 _PER_CENTIMETRE = CHART_SIDE / CHART_CENTIMETRES  # pixels that textures are measured in
 _FACE_CENTIMETRE = 0.057  # face heights
 _LIKE_HAIR = 0.5  # probability
@@ -80,6 +79,56 @@ def measure_hair(
     """
     if not appearance.has_hair:
         return None
+    found = _middle_of_hair(photo, interior, appearance)
+    if found is None:
+        return None
+    left, top, middle, narrow = found
+    # In the resolution of the chart that hair is drawn on.
+    scale = len(foreground) / len(interior)
+    bottom, right = (
+        int(scale * (first + n)) for first, n in zip((top, left), middle.shape, strict=True)
+    )
+    crop = foreground[int(scale * top) : bottom, int(scale * left) : right]
+    centimetre = _FACE_CENTIMETRE * photo.face_height
+    reduction = min(_PER_CENTIMETRE / centimetre, 1.0)
+    small = cv2.resize(crop, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
+    size = small.shape[1::-1]
+    middle = cv2.resize(middle.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    if not middle.any():
+        return None
+    luma = np.log(np.maximum(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32(_DARKEST)))
+    per_cm = reduction * centimetre
+    bands = split_bands(luma, middle, per_cm)[:-1]
+    deviation = np.array([band[middle].std() for band in bands], np.float32)
+
+    colours = _log(small[middle])
+    colour = np.median(colours, axis=0)
+    skin = colour
+    if appearance.skin.any():
+        rows, columns = ((scale * places).astype(int) for places in np.nonzero(appearance.skin))
+        skin = np.median(_log(foreground[rows, columns]), axis=0)
+    if narrow and colour.mean() < skin.mean():
+        # Skin below and light from behind both brighten dark hair.
+        beyond = (colours - colour) @ (colour - skin)
+        colour = np.median(colours[beyond >= 0.0], axis=0)
+    return HairTexture(
+        colour=colour,
+        deviation=np.minimum(deviation, _LARGEST),
+        brightest=float(max(colour.mean(), skin.mean())),
+        narrow=narrow,
+        strands=not narrow and _coherence(luma, middle, _COHERENT_WITHIN * per_cm) > _COMBED,
+    )
+
+
+def _middle_of_hair(
+    photo: WorkImage, interior: NDArray[np.bool_], appearance: Appearance
+) -> tuple[int, int, NDArray[np.bool_], bool] | None:
+    """Where hair is nothing but hair.
+
+    Returns:
+        Left and top of a part of ``interior``; ``(H, W)`` bool, the hair's middle in that part; and
+        whether the hair is but a narrow band. None if there is too little hair.
+    """
     side = len(interior)
     height, lateral = photo.along_face(side)
     hair = (appearance.hair > _LIKE_HAIR) & interior
@@ -90,43 +139,20 @@ def measure_hair(
         return None
     left, top, width, tall = cv2.boundingRect(hair.astype(np.uint8))
     part = np.s_[top : top + tall, left : left + width]
-    face_height = photo.face_height * side / len(foreground)
     inside = np.pad(hair[part], 1).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / face_height
-    percentile, pure = _MIDDLE
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth *= len(photo.image) / (side * photo.face_height)
     here = depth[hair[part]]
-    narrow = float(np.percentile(here, 90)) < _NARROW
+    percentile, pure = _MIDDLE
     middle = depth >= min(float(np.percentile(here, percentile)), pure)
+    narrow = float(np.percentile(here, 90)) < _NARROW
     if narrow:
         middle &= appearance.hair[part] > _SURELY_HAIR
+    return left, top, np.asarray(middle), narrow
 
-    # In the resolution of the chart that hair is drawn on.
-    scale = len(foreground) / side
-    first_row, first_column = (int(n * scale) for n in (top, left))
-    crop = foreground[
-        first_row : int((top + tall) * scale), first_column : int((left + width) * scale)
-    ]
-    reduction = min(_PER_CENTIMETRE / (_FACE_CENTIMETRE * photo.face_height), 1.0)
-    small = cv2.resize(crop, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
-    size = small.shape[1::-1]
-    middle = cv2.resize(middle.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    if not middle.any():
-        return None
-    luma = np.log(np.maximum(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32(_DARKEST)))
-    per_cm = reduction * _FACE_CENTIMETRE * photo.face_height
-    split = split_bands(luma, middle, per_cm)
-    deviation = np.array([band[middle].std() for band in split[:-1]], np.float32)
-    strands = not narrow and _coherence(luma, middle, _COHERENT_WITHIN * per_cm) > _COMBED
-    colours = np.log(np.maximum(small[middle], _DARKEST))
-    colour = np.median(colours, axis=0)
-    rows, columns = ((scale * places).astype(int) for places in np.nonzero(appearance.skin))
-    skin = np.median(np.log(np.maximum(foreground[rows, columns], _DARKEST)), axis=0)
-    if narrow and colour.mean() < skin.mean():
-        # Skin below and light from behind both brighten dark hair.
-        beyond = (colours - colour) @ (colour - skin)
-        colour = np.median(colours[beyond >= 0.0], axis=0)
-    brightest = float(max(colour.mean(), skin.mean()))
-    return HairTexture(colour, np.minimum(deviation, _LARGEST), brightest, narrow, strands)
+
+def _log(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.asarray(np.log(np.maximum(colours, _DARKEST)))
 
 
 def split_bands(
@@ -164,10 +190,49 @@ def _coherence(luma: NDArray[np.float32], inside: NDArray[np.bool_], radius: flo
     return float(np.median(parallel))
 
 
+def subdue(
+    values: NDArray[np.float32],
+    seen: NDArray[np.bool_],
+    exemplar: NDArray[np.bool_],
+    texture: HairTexture,
+) -> float:
+    """Let no band of seen hair on a chart vary more than in the photo, in place.
+
+    Hair at the hairline runs along the line of sight: laid out, it is smeared, and what is fine in
+    the photo is coarse on the chart.
+
+    Args:
+        values: ``(M, M)`` float32 chart of the natural log of luma.
+        seen: ``(N, N)`` bool, where it is known.
+        exemplar: ``(N, N)`` bool, where it is measured.
+        texture: Of the hair in the photo.
+
+    Returns:
+        The standard deviation that the finest bands lack.
+    """
+    ratio = len(values) // len(seen)
+    left, top, width, height = cv2.boundingRect(seen.astype(np.uint8))
+    size = (width * ratio, height * ratio)
+    part = np.s_[top * ratio : top * ratio + size[1], left * ratio : left * ratio + size[0]]
+    small = np.s_[top : top + height, left : left + width]
+    known, measured = (
+        cv2.resize(mask[small].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        for mask in (seen, exemplar)
+    )
+    *bands, result = split_bands(values[part], known, len(values) / CHART_CENTIMETRES)
+    deviation = np.array([band[measured].std() for band in bands])
+    for band, gain in zip(bands, texture.deviation / np.maximum(deviation, 1e-6), strict=True):
+        result = result + np.float32(min(gain, 1.0)) * band
+    values[part] = np.where(known, result, values[part])
+    lacking = np.maximum(texture.deviation**2 - deviation**2, 0.0)
+    return float(np.sqrt(lacking[:_STRAND_BANDS].sum()))
+
+
 def grain(texture: HairTexture) -> NDArray[np.float32]:
-    """Noise ``(CHART_SIDE, CHART_SIDE)`` that varies in each band as the hair does."""
+    """Noise ``(CHART_SIDE, CHART_SIDE)`` that varies as the hair does in each band but the last."""
     noise, seen_in_bands = _noise()
-    share = np.sqrt(nnls(seen_in_bands, texture.deviation.astype(np.float64) ** 2)[0])
+    wanted = texture.deviation[:_GRAIN_BANDS].astype(np.float64) ** 2
+    share = np.sqrt(nnls(seen_in_bands, wanted)[0])
     result = np.zeros(noise.shape[1:], np.float32)
     for layer, amount in zip(noise, share, strict=True):
         cv2.scaleAdd(layer.astype(np.float32), float(amount) / _NOISE_ONE, result, result)
@@ -180,12 +245,15 @@ def _noise() -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     random = np.random.default_rng(0)
     everywhere = np.ones((CHART_SIDE, CHART_SIDE), bool)
     layers = []
-    for band in range(len(BAND_WIDTHS)):
+    for band in range(_GRAIN_BANDS):
         white = random.standard_normal((CHART_SIDE, CHART_SIDE), np.float32)
         layer = split_bands(white, everywhere, _PER_CENTIMETRE)[band]
         layers.append(layer / layer.std())
     variances = [
-        [float(band.var()) for band in split_bands(layer, everywhere, _PER_CENTIMETRE)[:-1]]
+        [
+            float(band.var())
+            for band in split_bands(layer, everywhere, _PER_CENTIMETRE)[:_GRAIN_BANDS]
+        ]
         for layer in layers
     ]
     stored = np.clip(np.round(_NOISE_ONE * np.stack(layers)), -127, 127).astype(np.int8)
