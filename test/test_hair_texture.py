@@ -32,6 +32,7 @@ SIZE = 560
 CHART_PER_CM = CHART_SIDE / CHART_CENTIMETRES
 CENTIMETRE = CHART_PER_CM  # pixels of the made-up photo, so that it is measured as it is
 FACE_HEIGHT = CENTIMETRE / 0.057
+PINK, WHITE = (165, 110, 95), (210, 205, 200)
 SKIN, HAIR, SKY = (180, 115, 85), (70, 52, 45), (250, 245, 235)
 EVERYWHERE = np.ones((CHART_SIDE, CHART_SIDE), bool)
 
@@ -50,18 +51,23 @@ def photo_of(image: NDArray[np.uint8]) -> WorkImage:
     )
 
 
-def scene(thickness: float, texture: NDArray[np.float32] | None = None) -> HairTexture:
+def scene(
+    thickness: float,
+    texture: NDArray[np.float32] | None = None,
+    colours: NDArray[np.floating] | None = None,
+) -> HairTexture:
     """Hair in a band above a forehead, out of focus, in front of the sky.
 
     Args:
         thickness: Of the band, centimetres.
         texture: ``(SIZE, SIZE)`` natural log, on the hair.
+        colours: ``(SIZE, SIZE, 3)`` RGB of the hair, if it is not ``HAIR``.
     """
     bottom = 295
     top = bottom - round(thickness * CENTIMETRE)
     image = np.full((SIZE, SIZE, 3), SKY, np.float32)
     image[bottom:] = SKIN
-    image[top:bottom] = HAIR
+    image[top:bottom] = HAIR if colours is None else colours[top:bottom]
     image = cv2.GaussianBlur(image, (0, 0), 1.5)
     if texture is not None:
         image *= np.exp(texture)[..., None]
@@ -93,6 +99,19 @@ def test_cropped_hair_keeps_its_colour_between_skin_and_sky() -> None:
     # A mean over the label would be 40 % brighter.
     np.testing.assert_allclose(np.exp(found.colour), HAIR, rtol=0.06)
     assert np.exp(found.brightest) == pytest.approx(np.exp(np.log(SKIN).mean()), rel=0.02)
+
+
+def test_light_hair_takes_its_hue_from_where_it_shows_least_skin() -> None:
+    """White hair through which pink skin shines: neither pink nor as white as its brightest."""
+    random = np.random.default_rng(1)
+    share = blur(random.standard_normal((SIZE, SIZE), np.float32), 2.0)
+    share = np.clip(0.35 + 0.3 * share / share.std(), 0.0, 1.0)[..., None]
+    mixed = share * np.log(PINK) + (1.0 - share) * np.log(WHITE)
+    found = scene(thickness=1.2, colours=np.exp(mixed))
+    hue, white, pink = (c - c.mean() for c in (found.colour, np.log(WHITE), np.log(PINK)))
+    shown = hue @ (pink - white) / ((pink - white) @ (pink - white))
+    assert shown < 0.3  # of the skin's hue, where its median share is 0.35
+    assert found.colour.mean() == pytest.approx(np.median(mixed.mean(axis=-1)), abs=0.03)
 
 
 def test_a_thick_head_of_hair_is_not_narrow() -> None:
@@ -177,7 +196,7 @@ def test_no_band_of_seen_hair_varies_more_than_in_the_photo() -> None:
 
 
 def test_strands_are_finer_than_locks() -> None:
-    chart = (strands().astype(np.float32) - DETAIL_ZERO) / DETAIL_ONE
+    chart = (strands().astype(np.float32) - np.float32(DETAIL_ZERO)) / np.float32(DETAIL_ONE)
     assert chart.std() == pytest.approx(1.0, abs=0.02)
     bands = [band.var() for band in split_bands(chart, EVERYWHERE, CHART_PER_CM)]
     assert sum(bands[:2]) > 0.7 * sum(bands)
@@ -191,23 +210,34 @@ def test_light_from_behind_is_doubted_at_the_rim_of_hair_only() -> None:
         narrow=True,
         strands=False,
     )
-    ones = np.ones(6)
+    model = HeadModel.load()
+    x, y, z = model.fine.vertices.T
+    zone = model.fine.zones.scalp
     glare, skin = np.log([240.0, 240.0, 250.0]), np.log([180.0, 120.0, 90.0])
-    seen = Observation(
-        xy=np.zeros((6, 2)),
-        normals=np.zeros((6, 3)),
-        cosine=np.array([0.4, 0.4, 0.9, 0.4, 0.4, 0.4]),
-        confidence=ones,
-        visible=ones,
-        colour=np.array([glare, skin, glare, glare, texture.colour, glare]),
-        hair=np.array([1.0, 1.0, 1.0, 0.0, 1.0, 1.0]),
-        skin_like=ones,
-        deep_inside=ones,
-    )
-    zone = np.array([True, True, True, True, True, False])
-    confidence = doubt_backlight(seen, zone, texture).confidence
-    np.testing.assert_allclose(confidence, [0.0, 1.0, 1.0, 1.0, 1.0, 1.0], atol=1e-6)
-    assert doubt_backlight(seen, zone, None) is seen
+    count = len(zone)
+
+    def doubt(colour: NDArray[np.float64], cosine: float, hair: float) -> NDArray[np.float64]:
+        seen = Observation(
+            xy=np.zeros((count, 2)),
+            normals=np.zeros((count, 3)),
+            cosine=np.full(count, cosine),
+            confidence=np.ones(count),
+            visible=np.ones(count),
+            colour=np.tile(colour, (count, 1)),
+            hair=np.full(count, hair),
+            skin_like=np.ones(count),
+            deep_inside=np.ones(count),
+        )
+        assert doubt_backlight(model, seen, zone, None) is seen
+        return 1.0 - np.asarray(doubt_backlight(model, seen, zone, texture).confidence)
+
+    rim = doubt(glare, 0.4, 1.0)
+    assert rim[zone].min() > 0.99
+    assert rim[(y < 84.0) & (np.abs(x) < 6.0) & (z > 9.0)].max() == 0.0  # the face
+    assert doubt(glare, 0.9, 1.0).max() == 0.0
+    assert doubt(glare, 0.4, 0.0).max() == 0.0
+    assert doubt(skin, 0.4, 1.0).max() == 0.0
+    assert doubt(texture.colour, 0.4, 1.0).max() == 0.0
 
 
 def test_unseen_hair_varies_at_the_scales_of_the_hair_seen(

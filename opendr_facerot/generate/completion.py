@@ -41,7 +41,7 @@ _RIM_COSINE = (0.65, 0.4)  # at which a sample that contradicts its mirror image
 _RIM_CONTRAST = (0.3, 0.6)  # log colour between the two
 _GLARE = (0.15, 0.4)  # log brightness over that of the face's middle, continued
 _BACKLIGHT = (0.08, 0.25)  # log brightness of hair over that of skin and of hair elsewhere
-_BACKLIT_COSINE = (0.8, 0.55)  # at which that is distrusted
+_BACKLIT_COSINE = (0.85, 0.65)  # at which that is distrusted
 _STRANDS = (0.3, 0.7)  # probability of hair
 _NECK_HEIGHT = (75.0, 72.0)  # template height below which there can be clothing
 _MATCHED_COSINE = (0.25, 0.55)  # at which the light of both halves starts to be compared, is fully
@@ -246,7 +246,7 @@ def complete(
     """
     seen = observe(model, vertices, work, matte, maps, appearance, hair_zone)
     seen = replace(seen, xy=photo.intrinsics.project(vertices))
-    seen = doubt_backlight(seen, hair_zone, hair_texture)
+    seen = doubt_backlight(model, seen, hair_zone, hair_texture)
     stand_in = mirrored(model, seen, seen, hair_zone)
     completed = complete_observed(
         model,
@@ -331,20 +331,27 @@ def _glare(
 
 
 def doubt_backlight(
-    seen: Observation, hair_zone: NDArray[np.bool_], hair_texture: HairTexture | None
+    model: HeadModel,
+    seen: Observation,
+    hair_zone: NDArray[np.bool_],
+    hair_texture: HairTexture | None,
 ) -> Observation:
     """What a photo shows, but less sure of hair at the rim that light from behind shines through.
 
     Args:
+        model: The head model.
         seen: What the photo shows.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
         hair_texture: Of the hair in it, if there is any.
     """
     if hair_texture is None:
         return seen
+    near = hair_zone.astype(np.float64)
+    for _ in range(4):
+        near = model.fine.topology.neighbour_mean(near)
     brighter = seen.colour.mean(axis=1) - hair_texture.brightest
     doubt = smoothstep(*_BACKLIGHT, brighter) * smoothstep(*_BACKLIT_COSINE, seen.cosine)
-    doubt *= smoothstep(*_STRANDS, seen.hair) * hair_zone
+    doubt *= smoothstep(*_STRANDS, seen.hair) * (near > 0.0)
     return replace(seen, confidence=seen.confidence * (1.0 - doubt))
 
 

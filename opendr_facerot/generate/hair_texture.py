@@ -107,10 +107,13 @@ def measure_hair(
     if appearance.skin.any():
         rows, columns = ((scale * places).astype(int) for places in np.nonzero(appearance.skin))
         skin = np.median(_log(foreground[rows, columns]), axis=0)
-    if narrow and colour.mean() < skin.mean():
-        # Skin below and light from behind both brighten dark hair.
-        beyond = (colours - colour) @ (colour - skin)
-        colour = np.median(colours[beyond >= 0.0], axis=0)
+    if narrow:
+        # Much of it is a mixture with skin: hair alone is what is farther from that.
+        alone = np.median(colours[(colours - colour) @ (colour - skin) >= 0.0], axis=0)
+        lighter = colour.mean() > skin.mean()
+        # So is light hair with light from behind, which is white, too, but brighter.
+        colour = alone + (colour.mean() - alone.mean() if lighter else 0.0)
+        deviation[_STRAND_BANDS:] = deviation[_STRAND_BANDS - 1]  # coarser are but its edges
     return HairTexture(
         colour=colour,
         deviation=np.minimum(deviation, _LARGEST),

@@ -180,7 +180,7 @@ def _seen_head(
     seen = replace(seen, xy=photo.photo.intrinsics.project(vertices))
     texture = sharpen_foreground(photo.photo, photo.foreground, photo.interior)
     hair = measure_hair(photo.photo, texture, photo.interior, photo.look)
-    seen = doubt_backlight(seen, hair_zone, hair)
+    seen = doubt_backlight(model, seen, hair_zone, hair)
     return SeenHead(seen, texture, sharpness)
 
 
