@@ -212,6 +212,16 @@ def test_hair_is_taken_with_its_head_and_a_veil_stays() -> None:
     assert share_of(GREEN, plate_of(locks=1.0).behind[beside]) == 0.0
 
 
+def test_hair_that_the_photo_cuts_leaves_no_rest_on_the_body() -> None:
+    beside = np.s_[:, 66:92]
+    assert share_of(GREEN, plate_of(locks=1.0).behind[beside][175:]) > 0.3  # falls on the torso
+    assert share_of(GREEN, plate_of(last_row=190, locks=0.0).behind[beside][150:188]) > 0.3
+    cut = plate_of(last_row=190, locks=1.0).behind[beside]
+    assert share_of(GREEN, cut) == 0.0
+    assert share_of(BLUE, cut[150:165]) > 0.95  # a shoulder slopes from the neck
+    assert share_of(BLUE, cut[230:]) == 0.0  # and widens
+
+
 def test_the_collar_is_all_of_the_clothing_below_the_chin() -> None:
     alpha = plate_of().collar[..., 3]
     assert alpha[200:, 90:110].min() > 240

@@ -20,6 +20,9 @@ _NECK_SIDE = (0.2, 0.26)  # face heights from the face's axis where the neck end
 _ASIDE, _ASIDE_SLOPE = 0.45, 0.9  # face heights from the axis; rise of what stays, beyond it
 _OWN_HAIR = (0.55, 0.35)  # face heights off the head at which hair starts to be, is its own
 _THROAT, _COLLAR_SLOPE = 0.1, 0.9  # face heights from the axis; rise of a collar beyond it
+_SHOWN_BELOW = (0.6, 0.4)  # face heights of the photo below the chin for hair to hang there
+_SHOULDER_DROP = 0.45  # rows per column by which a hidden shoulder falls off from the neck
+_FEWEST = 200  # pixels of a body to continue it from
 _COLLAR_TOP = 0.25  # face heights above the chin that a collar reaches at most
 _COLLAR_ASIDE = (0.55, 0.45)  # face heights from the axis beyond which it is no collar
 _SHOULDER_WIDTH = 1.15  # face heights from the axis to the end of a shoulder
@@ -73,8 +76,9 @@ def make_plate(
         head: ``(S, S)`` bool, where the fitted head covers the photo.
     """
     unit = _CENTIMETRE * work.face_height
-    standing = _continued_below(work, _continued_aside(work, matte))
     height, lateral = work.along_face()
+    bodily, made_up = _without_cut_hair(work, matte, appearance, height, lateral)
+    standing = _continued_below(work, _continued_aside(work, bodily))
 
     face = cv2.dilate(work.face().astype(np.uint8), disc(0.3 * unit))
     collar = _collar(work, matte, appearance, face, height, lateral)
@@ -92,14 +96,18 @@ def make_plate(
     grown = np.where((height < 0.0) & (appearance.hair < 0.4), head, grown).astype(np.uint8)
     sure = cv2.erode((matte > 0.7).astype(np.uint8), disc(0.1 * unit)) > 0
     sure &= (grown == 0) & (work.inside > 0.9) & (height < 0.02) & (appearance.hair < 0.5)
+    sure &= made_up < 0.1
     sure |= (collar > 0.95) & (height > -0.1)
     bare = (appearance.neck_distance < _CLOTH_DISTANCE) & (appearance.hair < 0.4)
-    grown[(height < 0.0) & (face == 0) & bare] = 0  # the neck does not go away
+    neck = (height < 0.0) & (face == 0) & bare & (matte > 0.7) & (work.inside > 0.9)
+    if sure.sum() < _FEWEST:
+        sure |= neck
+    grown[neck] = 0  # it does not go away
     was_head = blur(grown.astype(np.float32), 0.12 * unit)
     hidden_body = pull_push(work.image.astype(np.float32), sure.astype(np.float32))
-    if sure.sum() < 200:
+    if sure.sum() < _FEWEST:
         hidden_body = foreground
-    colours = _mixed(foreground, hidden_body, was_head)
+    colours = _mixed(foreground, hidden_body, np.maximum(was_head, made_up))
     below_chin = standing * smoothstep(0.01, -0.05, height)
     # A collar goes round the neck: behind it there is as much of it as there is on either side.
     round_neck = _between((collar * smoothstep(*_COLLAR_ASIDE, lateral)).astype(np.float32))
@@ -370,6 +378,39 @@ def _add_detail(photo, soft, share, image):  # type: ignore[no-untyped-def]
                     image[row, column, c] = _rounded(value)
 
 
+def _last_row(work: WorkImage) -> int:
+    """The last row that shows the photo."""
+    rows = np.flatnonzero((work.inside > 0.9).any(1))
+    return int(rows[-1]) if len(rows) else len(work.image) - 1
+
+
+def _without_cut_hair(
+    work: WorkImage,
+    matte: NDArray[np.float32],
+    appearance: Appearance,
+    height: NDArray[np.float32],
+    lateral: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The body without hair that the photo cuts soon below the chin.
+
+    The head takes it along; what little of it would stay behind is a spike beside the neck.
+
+    Returns:
+        The matte ``(S, S)`` with shoulders that fall off from the neck in place of that hair; and
+        how far the body has other colours than the photo there and beyond the photo, ``(S, S)``.
+    """
+    shown = (_last_row(work) - work.landmarks[CHIN, 1]) / work.face_height
+    cut = float(smoothstep(*_SHOWN_BELOW, shown))
+    if cut == 0.0:
+        return matte, np.zeros_like(matte)
+    hair = cv2.dilate((appearance.hair > 0.35).astype(np.uint8), disc(0.04 * work.face_height))
+    hair = cut * blur(hair.astype(np.float32), 0.01 * work.face_height)
+    shoulder = -_SHOULDER_DROP * np.maximum(lateral - _NECK_SIDE[0], 0.0)
+    bodily = matte * (1.0 - hair * smoothstep(-0.04, 0.04, height - shoulder))
+    beyond = cut * (1.0 - cv2.erode(work.inside, np.ones((3, 3))))
+    return bodily.astype(np.float32), np.maximum(hair, beyond).astype(np.float32)
+
+
 def _continued_aside(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
     """The matte with shoulders going on, sloping down, beside a photo that cuts them."""
     columns = np.flatnonzero((work.inside > 0.9).any(0))
@@ -391,8 +432,7 @@ def _continued_aside(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.
 
 def _continued_below(work: WorkImage, matte: NDArray[np.float32]) -> NDArray[np.float32]:
     """The matte with the body going on below a photo that cuts it: a neck widens to shoulders."""
-    rows = np.flatnonzero((work.inside > 0.9).any(1))
-    last = int(rows[-1]) if len(rows) else len(matte) - 1
+    last = _last_row(work)
     columns, below = np.arange(matte.shape[1]), np.arange(len(matte)) - last
     if below[-1] <= 0:
         return matte
