@@ -18,7 +18,7 @@ from opendr_facerot.generate.detail import procedural_detail
 from opendr_facerot.generate.hair_detail import _added_by_photo, continue_hair
 from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import NOWHERE, OWN, Quilt, quilt, sew
-from opendr_facerot.generate.hair_texture import HairTexture
+from opendr_facerot.generate.hair_texture import HairTexture, grain
 from opendr_facerot.generate.head_chart import (
     CHART_CENTIMETRES,
     CHART_SIDE,
@@ -27,7 +27,7 @@ from opendr_facerot.generate.head_chart import (
     radial_frames,
 )
 from opendr_facerot.reconstruct.head_model import HeadModel
-from opendr_facerot.render.detail_chart import DETAIL_ZERO
+from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO
 
 SIDE = 128
 MIDDLE = (SIDE - 1) / 2
@@ -340,20 +340,25 @@ def test_unseen_hair_has_the_contrast_and_the_hues_of_the_hair_seen(
     assert detail.level[1] == 0.0
 
 
-def test_without_hair_or_with_too_little_the_detail_stays(
+def test_hair_of_which_too_little_is_seen_is_grain(
     astronaut_face: facerot.FittedFace, model: HeadModel
 ) -> None:
+    count = len(model.fine.vertices)
     appearance = replace(
         astronaut_face.state.appearance,
-        detail=procedural_detail(np.array([0.02, 0.1, 0.1], np.float32)),
+        confidence=np.zeros(count, np.float32),
+        second_confidence=np.zeros(count, np.float32),
+        detail=procedural_detail(np.array([0.02, 0.0, 0.0], np.float32)),
     )
-    count = len(appearance.hair)
+    deviation = np.array([0.06, 0.05, 0.04, 0.0], np.float32)
+    texture = HairTexture(np.zeros(3), deviation, 0.0, narrow=False, strands=True)
     bald = replace(appearance, hair=np.zeros(count, np.float32))
-    texture = HairTexture(np.zeros(3), np.zeros(4, np.float32), 0.0, narrow=False, strands=True)
-    assert continue_hair(model, bald, np.ones(count), texture, 300.0) is appearance.detail
-    assert continue_hair(model, appearance, np.zeros(count), texture, 300.0) is appearance.detail
-    changed = continue_hair(model, appearance, appearance.hair, texture, 300.0)
-    assert changed is not appearance.detail
+    assert continue_hair(model, bald, np.zeros(count), texture, 300.0) is appearance.detail
+    detail = continue_hair(model, appearance, np.zeros(count), texture, 300.0)
+    values = (detail.chart[..., 1].astype(np.float32) - DETAIL_ZERO) / DETAIL_ONE * detail.level[2]
+    places = np.round(appearance.detail_xy[appearance.hair > 0.9]).astype(int).T[::-1]
+    np.testing.assert_allclose(values[tuple(places)], grain(texture)[tuple(places)], atol=0.005)
+    np.testing.assert_array_equal(detail.tint, 1.0)
 
 
 def test_small_views_get_a_chart_without_what_they_cannot_show() -> None:

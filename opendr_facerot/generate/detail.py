@@ -1,8 +1,8 @@
-"""Fine detail for the parts of a head that the photo does not show: strands of hair, skin grain.
+"""Fine detail for the parts of a head that the photo does not show: grain of skin, strands of hair.
 
 The detail is noise of unit variance in the logarithm of the colour, drawn once on the flat chart of
-:mod:`opendr_facerot.generate.head_chart`. How strong the detail is, each photo says itself. Where a
-photo shows enough hair, :mod:`opendr_facerot.generate.hair_detail` replaces the strands.
+:mod:`opendr_facerot.generate.head_chart`. How strong the detail is, each photo says itself. That of
+hair is made by :mod:`opendr_facerot.generate.hair_detail`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from opendr_facerot.filters import blur, smoothstep
+from opendr_facerot.filters import blur
 from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
@@ -22,54 +22,33 @@ from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDeta
 
 _WAVINESS = 0.16  # radians that strands deviate from straight lines
 _LEAST_WIDTH = 0.8  # pixels that a level is drawn with
-_STRAND_LEVELS = ((0.055, 2.0, 0.6), (0.14, 3.5, 0.5), (0.35, 5.0, 0.5), (0.9, 7.0, 0.45))
-"""Width and length in centimetres, and share: from single strands to locks."""
+_STRAND_LEVELS = ((0.055, 2.0, 0.6), (0.14, 3.5, 0.5))
+"""Width and length in centimetres, and share."""
 _LOCK_WIDTH = 0.16  # centimetres: what is broader is no single strand
 _GRAIN_LEVELS = ((0.06, 0.8), (0.17, 0.6))  # width in centimetres and share, of grain
-_COMBED = (0.35, 0.55)  # coherence of hair that starts to be, and that is, combed in one direction
-_GRAIN_OF_HAIR = 0.6  # cropped hair's grain, as a share of its contrast
 _FEWEST_PIXELS = 200  # to measure on
-_MOST_HAIR, _MOST_SKIN = 0.22, 0.05  # natural log: more is not texture but light and shadow
+_MOST_SKIN = 0.05  # natural log: more is not texture but light and shadow
 
 
 def measure_detail(
     photo: WorkImage,
     foreground: NDArray[np.uint8] | NDArray[np.float32],
-    interior: NDArray[np.bool_],
     appearance: Appearance,
 ) -> NDArray[np.float32]:
-    """How strong the detail of the log colour is on this photo's skin and hair.
+    """How strong the detail of the log colour is on this photo's skin.
 
     Args:
         photo: The work image in full resolution.
         foreground: ``(T, T, 3)`` RGB of its size, 0..255, the person's colours.
-        interior: ``(S, S)`` bool, pixels that surely show the person; S may be less than T.
-        appearance: Skin and hair, ``(S, S)`` too.
+        appearance: Skin and hair, ``(S, S)``; S may be less than T.
 
     Returns:
-        ``(3,)`` float32 standard deviations: grain on skin; grain on hair; strands on hair. Hair
-        that shows no common direction, such as cropped hair, is grain rather than strands.
+        ``(3,)`` float32 standard deviations: grain on skin; and 0 for grain and strands on hair.
     """
     centimetre = 0.057 * photo.face_height
-    height, lateral = photo.along_face(len(interior))
-    hair = (appearance.hair > 0.7) & interior & (height > 0.55) & (lateral < 0.75)
-    strands, on_hair = _luma_around(foreground, hair, 2.0 * centimetre)
     skin, on_skin = _luma_around(foreground, appearance.skin, centimetre)
-    hair_level = _deviation_of(
-        (strands - blur(strands, 0.8 * centimetre))[on_hair], 0.08, _MOST_HAIR
-    )
-    combed = 0.0
-    if np.count_nonzero(on_hair) > _FEWEST_PIXELS:
-        coherence = _coherence(strands, 0.35 * centimetre)[on_hair]
-        combed = float(smoothstep(*_COMBED, np.median(coherence)))
-    return np.array(
-        [
-            _deviation_of((skin - blur(skin, 0.15 * centimetre))[on_skin], 0.02, _MOST_SKIN),
-            hair_level * (1.0 - combed) * _GRAIN_OF_HAIR,
-            hair_level * (0.15 + 0.35 * combed),
-        ],
-        np.float32,
-    )
+    grain = (skin - blur(skin, 0.15 * centimetre))[on_skin]
+    return np.array([_deviation_of(grain, 0.02, _MOST_SKIN), 0.0, 0.0], np.float32)
 
 
 def _luma_around(
@@ -100,17 +79,6 @@ def _deviation_of(values: NDArray[np.float32], default: float, most: float) -> f
     return min(1.4826 * float(np.median(np.abs(values - np.median(values)))), most)
 
 
-def _coherence(luma: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
-    """How far gradients within ``radius`` pixels are parallel: 0 not at all, 1 all.
-
-    From the eigenvalues of the structure tensor (Bigun and Granlund, ICCV 1987).
-    """
-    soft = blur(luma, 0.8)
-    dx, dy = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
-    xx, yy, xy = (blur(product, radius) for product in (dx * dx, dy * dy, dx * dy))
-    return np.asarray(np.sqrt((xx - yy) ** 2 + 4.0 * xy**2) / (xx + yy + 1e-6))
-
-
 def procedural_detail(level: NDArray[np.float32]) -> HeadDetail:
     """Detail that is the same for every head but for its level.
 
@@ -126,16 +94,16 @@ def procedural_detail(level: NDArray[np.float32]) -> HeadDetail:
 def strands() -> NDArray[np.uint8]:
     """Chart ``(CHART_SIDE, CHART_SIDE)`` of single strands of combed hair, without locks."""
     random = np.random.default_rng(2)
-    layer = np.sum([_level(random, *level) for level in _STRAND_LEVELS[:2]], axis=0)
+    layer = np.sum([_level(random, *level) for level in _STRAND_LEVELS], axis=0)
     return _as_chart(layer - blur(layer, _LOCK_WIDTH * CHART_SIDE / CHART_CENTIMETRES))
 
 
 @lru_cache(maxsize=1)
 def _procedural_chart() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
-    grain = [_level(random, width, 0.0, share) for width, share in _GRAIN_LEVELS]
-    combed = [_level(random, *level) for level in _STRAND_LEVELS]
-    return np.dstack([_as_chart(np.sum(levels, axis=0)) for levels in (grain, combed)])
+    grain = np.sum([_level(random, width, 0.0, share) for width, share in _GRAIN_LEVELS], axis=0)
+    hair = np.full((CHART_SIDE, CHART_SIDE), DETAIL_ZERO, np.uint8)
+    return np.dstack([_as_chart(grain), hair])
 
 
 def _as_chart(layer: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -90,7 +90,7 @@ def continue_hair(
         face_height: Of the photo that the exemplar is in, pixels.
 
     Returns:
-        The detail that the appearance has already if there is no hair, or too little is seen.
+        The detail that the appearance has already if there is no hair.
     """
     hairy = appearance.hair > 0.0
     if not hairy.any():
@@ -102,9 +102,6 @@ def continue_hair(
     seen = (maps[..., _OWN] + maps[..., _SECOND]) * (maps[..., _HAIR] > _KNOWN)
     known = seen > _KNOWN
     source = known & (maps[..., _EXEMPLAR] > 0.5)
-    if not source.any():
-        return appearance.detail
-
     luma = cv2.cvtColor(appearance.foreground, cv2.COLOR_RGB2GRAY)
     per_photo_pixel = 1.0 / (0.057 * face_height * CHART_CENTIMETRES)
 
@@ -117,7 +114,7 @@ def continue_hair(
     smooth /= blur(seen, _SMOOTH * per_cm) + np.float32(_FAINT)
     wanted = maps[..., _HAIR] > _HAIRY
     found = None
-    if texture.strands:
+    if texture.strands and source.any():
         coarse -= smooth
         spread = 1.4826 * float(np.median(np.abs(coarse[source])))
         limit = _OUTLIERS * max(spread, _LEAST_SPREAD)

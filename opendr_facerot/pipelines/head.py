@@ -367,7 +367,7 @@ class HeadRotator:
         ]:
             with clock("maps"):
                 flags = _flags(layers, yaw, pitch)
-                level = measure_detail(person.photo, texture, person.interior, look)
+                level = measure_detail(person.photo, texture, look)
                 hair = measure_hair(person.photo, texture, person.interior, look)
                 return flags, level, hair, person_maps(work, matte, foreground, person.interior)
 

@@ -146,7 +146,7 @@ def reconstruct_person(
         heads = in_light_of(model, heads, primary)
         agree = all(photos_agree(model, heads[primary].seen, head.seen) for head in heads)
         main = layers[primary]
-        level = measure_detail(main.photo, heads[primary].texture, main.interior, main.look)
+        level = measure_detail(main.photo, heads[primary].texture, main.look)
         hair = measure_hair(main.photo, heads[primary].texture, main.interior, main.look)
         order = [primary, *(k for k in range(len(photos)) if k != primary)]
         fused = [
