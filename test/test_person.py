@@ -127,7 +127,7 @@ def test_two_photos_make_a_better_profile_than_either_alone(
         name: np.mean([error_of(sitter, face, math.radians(yaw)) for yaw in (-75, -60)])
         for name, face in faces.items()
     }
-    assert error["both"] < 0.9 * error["front"]
+    assert error["both"] < 0.95 * error["front"]
     assert error["both"] < 0.9 * error["side"]
     # And from the front nothing is lost: the side photo is not looked at.
     at_front = {name: error_of(sitter, face, 0.0) for name, face in faces.items()}
