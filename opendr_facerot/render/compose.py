@@ -24,7 +24,7 @@ _SHOWN_BELOW = (0.6, 0.4)  # face heights of the photo below the chin for hair t
 _SHOULDER_DROP = 0.45  # rows per column by which a hidden shoulder falls off from the neck
 _FEWEST = 200  # pixels of a body to continue it from
 _COLLAR_TOP = 0.25  # face heights above the chin that a collar reaches at most
-_COLLAR_ASIDE = (0.55, 0.45)  # face heights from the axis beyond which it is no collar
+_COLLAR_REACH = (0.5, 0.35)  # face heights aside and up from the chin within which it is one
 _SHOULDER_WIDTH = 1.15  # face heights from the axis to the end of a shoulder
 _SHOULDER_SLOPE = 1.6  # columns per row by which a neck widens to shoulders
 _ARM_SLOPE = 0.6  # rows per column by which a shoulder falls off beside the photo
@@ -108,10 +108,8 @@ def make_plate(
     if sure.sum() < _FEWEST:
         hidden_body = foreground
     colours = _mixed(foreground, hidden_body, np.maximum(was_head, made_up))
-    below_chin = standing * smoothstep(0.01, -0.05, height)
     # A collar goes round the neck: behind it there is as much of it as there is on either side.
-    round_neck = _between((collar * smoothstep(*_COLLAR_ASIDE, lateral)).astype(np.float32))
-    hidden = np.maximum(below_chin, blur(round_neck, 0.06 * unit))
+    hidden = np.maximum(standing * smoothstep(0.01, -0.05, height), _round_neck(work, collar))
     behind = _mixed(background, colours, np.maximum(body * (1.0 - was_head), hidden))
 
     around_head = smoothstep(0.22, 0.34, height) * smoothstep(0.95, 0.75, lateral)
@@ -456,16 +454,22 @@ def _collar(
     face: NDArray[np.uint8],
     height: NDArray[np.float32],
     lateral: NDArray[np.float32],
-) -> NDArray[np.floating]:
+) -> NDArray[np.float32]:
     """Weight of clothing that stands before the neck or beside it, one piece with the trunk."""
-    cloth = ((appearance.neck_distance > _CLOTH_DISTANCE) & (matte > 0.5)).astype(np.float32)
-    cloth = smoothstep(0.35, 0.75, blur(cloth * (appearance.hair < 0.45), 0.012 * work.face_height))
-    collar = cloth * smoothstep(0.4, 0.8, matte) * work.inside
-    collar *= 1.0 - blur(face.astype(np.float32), 0.01 * work.face_height)
-    rise = _COLLAR_SLOPE * np.maximum(lateral - _THROAT, 0.0)
-    collar *= smoothstep(0.0, 0.03, np.minimum(rise, _COLLAR_TOP) + 0.01 - height)
-    nothing = np.zeros(matte.shape, np.bool_)
-    return collar * _connected_to_bottom(collar.astype(np.float32), nothing, height)
+    low = height < _COLLAR_TOP + 0.01
+    rows = slice(int(low.any(axis=1).argmax()), len(matte))  # above, there is none
+    here, above, hair = matte[rows], height[rows], appearance.hair[rows]
+    cloth = (appearance.neck_distance[rows] > _CLOTH_DISTANCE) & (here > 0.5) & (hair < 0.45)
+    weight = smoothstep(0.35, 0.75, blur(cloth.astype(np.float32), 0.012 * work.face_height))
+    weight *= smoothstep(0.4, 0.8, here) * work.inside[rows]
+    weight *= 1.0 - blur(face[rows].astype(np.float32), 0.01 * work.face_height)
+    rise = _COLLAR_SLOPE * np.maximum(lateral[rows] - _THROAT, 0.0)
+    weight *= smoothstep(0.0, 0.03, np.minimum(rise, _COLLAR_TOP) + 0.01 - above)
+    nothing = np.zeros(here.shape, np.bool_)
+    weight *= _connected_to_bottom(weight.astype(np.float32), nothing, above)
+    collar = np.zeros(matte.shape, np.float32)
+    collar[rows] = weight
+    return collar
 
 
 def _shoulders(
@@ -488,16 +492,24 @@ def _shoulders(
     beside[:chin] = from_chin[::-1] * ends
     clothed = smoothstep(5.0, _CLOTH_DISTANCE, appearance.neck_distance) * (1.0 - appearance.hair)
     clothing = (beside * smoothstep(*_NECK_SIDE, lateral) * clothed).astype(np.float32)
-    # Slivers are the rim of the neck.
-    clothing = cv2.morphologyEx(clothing, cv2.MORPH_OPEN, disc(0.03 * work.face_height))
+    # Slivers are the rim of the neck. In whole numbers they are found ten times as fast.
+    rounded, shape = _to_uint8(255.0 * clothing), disc(0.03 * work.face_height)
+    clothing = cv2.morphologyEx(rounded, cv2.MORPH_OPEN, shape) * np.float32(1.0 / 255.0)
     return blur(clothing, 0.004 * work.face_height)
 
 
-def _between(body: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far there is body on both sides of each pixel, in its row."""
-    left = np.maximum.accumulate(body, axis=1)
-    right = np.maximum.accumulate(body[:, ::-1], axis=1)[:, ::-1]
-    return np.minimum(left, right)
+def _round_neck(work: WorkImage, collar: NDArray[np.floating]) -> NDArray[np.float32]:
+    """How far there is a collar on both sides of each pixel around the chin, in its row."""
+    chin, reach = work.landmarks[CHIN, :2], work.face_height * np.array(_COLLAR_REACH)
+    (left, top), (right, bottom) = np.clip(chin + [-reach, reach], 0, len(collar)).astype(int)
+    beside = np.ascontiguousarray(collar[top:bottom, left:right], np.float32)
+    from_left = np.maximum.accumulate(beside, axis=1)
+    from_right = np.maximum.accumulate(beside[:, ::-1], axis=1)[:, ::-1]
+    around = np.zeros(collar.shape, np.float32)
+    if beside.size:
+        both = np.minimum(from_left, from_right)
+        around[top:bottom, left:right] = blur(both, 0.0034 * work.face_height)
+    return around
 
 
 def _connected_to_bottom(
