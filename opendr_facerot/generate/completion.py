@@ -286,8 +286,7 @@ def observe(
     # A collar does not turn with the neck: its pixels say nothing about the skin below.
     foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.neck_distance, photo_xy))
     foreign *= (1.0 - hair_seen) * smoothstep(*_NECK_HEIGHT, surface.vertices[:, 1])
-    # A face of the mesh with one corner on it would drag its colour over the skin beside it.
-    bare = surface.topology.neighbour_min(1.0 - foreign)
+    bare = 1.0 - foreign
     seen *= bare
     visible *= bare
     seen_colour = np.log(np.clip(sample_bilinear(maps.colour, photo_xy), 3.0, 255.0))
