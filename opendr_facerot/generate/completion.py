@@ -286,9 +286,9 @@ def observe(
     # A collar does not turn with the neck: its pixels say nothing about the skin below.
     foreign = smoothstep(*_CLOTH_DISTANCE, sample_bilinear(appearance.neck_distance, photo_xy))
     foreign *= (1.0 - hair_seen) * smoothstep(*_NECK_HEIGHT, surface.vertices[:, 1])
-    bare = 1.0 - foreign
-    seen *= bare
-    visible *= bare
+    # A face of the mesh with one corner on it would drag its colour over the skin beside it.
+    seen *= surface.topology.neighbour_min(1.0 - foreign)
+    visible *= 1.0 - foreign
     seen_colour = np.log(np.clip(sample_bilinear(maps.colour, photo_xy), 3.0, 255.0))
     # A rim of light or of background along the outline would be stretched over the whole side.
     brighter = (seen_colour - seen_colour[mirror]).mean(1) * (cosine[mirror] > cosine)
