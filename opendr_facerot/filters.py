@@ -25,6 +25,11 @@ def smoothstep(low: float, high: float, x: ArrayLike) -> NDArray[np.floating]:
     return t
 
 
+def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Rounded, halves to even, and cut off at 0 and 255."""
+    return np.asarray(cv2.add(image, 0.0, dtype=cv2.CV_8U))
+
+
 def disc(radius: float) -> NDArray[np.uint8]:
     """Round structuring element for morphology; ``radius`` in pixels, at least 1."""
     r = max(1, round(radius))

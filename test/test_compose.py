@@ -14,15 +14,14 @@ from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.background import fill_background
 from opendr_facerot.render.compose import (
-    Plate,
     behind_face,
     lay_over,
-    make_plate,
     over_colour,
     over_plate,
     place,
     straight_alpha,
 )
+from opendr_facerot.render.plate import Plate, make_plate
 
 
 @pytest.fixture

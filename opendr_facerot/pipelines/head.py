@@ -45,10 +45,8 @@ from opendr_facerot.reconstruct.quality import quality_flags
 from opendr_facerot.reconstruct.silhouette import fit_silhouette, hide_covered_ears
 from opendr_facerot.render.background import fill_background
 from opendr_facerot.render.compose import (
-    Plate,
     behind_face,
     lay_over,
-    make_plate,
     over_colour,
     over_plate,
     place_layers,
@@ -57,6 +55,7 @@ from opendr_facerot.render.compose import (
     towards_photo,
 )
 from opendr_facerot.render.neck_turn import turn_on_neck
+from opendr_facerot.render.plate import Plate, make_plate
 from opendr_facerot.render.projection import view_fragments
 from opendr_facerot.render.texture import HeadShader, VertexAppearance
 from opendr_facerot.rotator import Face, FittedFace, RotatedFace, RotatorSettings

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_fit import HeadFit
 from opendr_facerot.reconstruct.work_image import WorkImage
-from opendr_facerot.render.compose import Plate, place_layers
+from opendr_facerot.render.compose import place_layers
+from opendr_facerot.render.plate import Plate
 from opendr_facerot.render.texture import SUPERSAMPLING, VertexAppearance
 
 _VIEW_SIDE = 2.3  # face heights that a view spans: head and hair at every angle
