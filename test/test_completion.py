@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opendr_facerot.generate.completion import (
-    complete,
-    extend_foreground,
-    interior_of,
-    person_maps,
-    show_inside,
-)
+from opendr_facerot.generate.completion import complete
+from opendr_facerot.generate.foreground import extend_foreground, interior_of, show_inside
 from opendr_facerot.generate.hair_texture import measure_hair
+from opendr_facerot.generate.observation import person_maps
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel

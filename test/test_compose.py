@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 import opendr_facerot as facerot
 from opendr_facerot.filters import disc
-from opendr_facerot.generate.completion import extend_foreground, interior_of
+from opendr_facerot.generate.foreground import extend_foreground, interior_of
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head import HeadRotator
 from opendr_facerot.reconstruct.appearance import Appearance

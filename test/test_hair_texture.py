@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 import opendr_facerot as facerot
 from opendr_facerot.filters import blur
-from opendr_facerot.generate.completion import Observation, doubt_backlight
 from opendr_facerot.generate.detail import strands
 from opendr_facerot.generate.hair_texture import (
     BAND_WIDTHS,
@@ -22,6 +21,7 @@ from opendr_facerot.generate.hair_texture import (
     subdue,
 )
 from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE
+from opendr_facerot.generate.observation import Observation, doubt_backlight
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.appearance import Appearance
 from opendr_facerot.reconstruct.head_model import HeadModel

@@ -13,8 +13,8 @@ from test_head_fit import CAMERA, landmarks_of
 
 import opendr_facerot as facerot
 from opendr_facerot.evaluation.alignment import register, warp
-from opendr_facerot.generate.completion import Observation
 from opendr_facerot.generate.fusion import SeenHead, fuse, in_light_of, photos_agree
+from opendr_facerot.generate.observation import Observation
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, SimilarityTransform
 from opendr_facerot.pipelines.head import HeadRotator
 from opendr_facerot.reconstruct.head_fit import HeadFit, fit_head

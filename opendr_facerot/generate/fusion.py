@@ -19,14 +19,9 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.mesh_topology import FACE_OVAL
 from opendr_facerot.filters import blur, pull_push, smoothstep
-from opendr_facerot.generate.completion import (
-    Observation,
-    StandIn,
-    complete_observed,
-    mirrored,
-    own_confidence,
-)
+from opendr_facerot.generate.completion import StandIn, complete_observed, mirrored, own_confidence
 from opendr_facerot.generate.hair_texture import HairTexture
+from opendr_facerot.generate.observation import Observation
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.work_image import WorkImage
 from opendr_facerot.render.texture import VertexAppearance

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,14 +21,12 @@ from opendr_facerot.generate.hair_direction import combed_frames
 from opendr_facerot.generate.hair_quilt import quilt, sew, unpatched
 from opendr_facerot.generate.hair_texture import HairTexture, grain, subdue
 from opendr_facerot.generate.head_chart import CHART_CENTIMETRES, CHART_SIDE, chart_mesh
+from opendr_facerot.generate.observation import Observation
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.render.bands import run_bands
 from opendr_facerot.render.detail_chart import DETAIL_ONE, DETAIL_ZERO, HeadDetail
 from opendr_facerot.render.kernels import inlined, kernel
 from opendr_facerot.render.texture import OWN_RAMP, VertexAppearance
-
-if TYPE_CHECKING:
-    from opendr_facerot.generate.completion import Observation
 
 _SOUGHT_SIDE = 256  # pixels across the chart on which patches are sought
 _RADII = (6.0, 4.5, 3.0)  # centimetres of patches, before they are cut

@@ -15,16 +15,12 @@ from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.detect.yunet import FaceDetector
 from opendr_facerot.errors import DeviceError, ImageError, NoFaceError
 from opendr_facerot.filters import pull_push, smoothstep
-from opendr_facerot.generate.completion import (
-    PersonMaps,
-    complete,
-    person_maps,
-    sharpen_foreground,
-    show_inside,
-)
+from opendr_facerot.generate.completion import complete
 from opendr_facerot.generate.detail import measure_detail, procedural_detail
+from opendr_facerot.generate.foreground import sharpen_foreground, show_inside
 from opendr_facerot.generate.hair_detail import continue_hair
 from opendr_facerot.generate.hair_texture import BAND_WIDTHS, HairTexture, measure_hair
+from opendr_facerot.generate.observation import PersonMaps, person_maps
 from opendr_facerot.geometry import MODEL_TO_CAMERA, Intrinsics, rotation_from_euler
 from opendr_facerot.imaging import check_image
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState, PhotoScenery, ViewFrame

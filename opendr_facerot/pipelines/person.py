@@ -10,13 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendr_facerot.filters import smoothstep
-from opendr_facerot.generate.completion import (
-    doubt_backlight,
-    observe,
-    person_maps,
-    sharpen_foreground,
-)
 from opendr_facerot.generate.detail import measure_detail
+from opendr_facerot.generate.foreground import sharpen_foreground
 from opendr_facerot.generate.fusion import (
     SeenHead,
     fuse,
@@ -26,6 +21,7 @@ from opendr_facerot.generate.fusion import (
 )
 from opendr_facerot.generate.hair_detail import continue_hair, exemplar_hair
 from opendr_facerot.generate.hair_texture import measure_hair
+from opendr_facerot.generate.observation import doubt_backlight, observe, person_maps
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.head_state import HeadLook, HeadState
 from opendr_facerot.pipelines.photo_layers import PhotoLayers

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.filters import blur
-from opendr_facerot.generate.completion import extend_foreground, interior_of
+from opendr_facerot.generate.foreground import extend_foreground, interior_of
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.pipelines.stopwatch import Stopwatch
 from opendr_facerot.reconstruct.appearance import Appearance, find_hair

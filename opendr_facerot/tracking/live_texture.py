@@ -10,13 +10,8 @@ from numpy.typing import NDArray
 
 from opendr_facerot.detect.matting import PersonMatting
 from opendr_facerot.filters import blur, pull_push, sample_bilinear, smoothstep
-from opendr_facerot.generate.completion import (
-    depth_inside,
-    interior_of,
-    opening_maps,
-    openings,
-    visibility,
-)
+from opendr_facerot.generate.foreground import interior_of
+from opendr_facerot.generate.observation import depth_inside, opening_maps, openings, visibility
 from opendr_facerot.geometry import Intrinsics
 from opendr_facerot.reconstruct.head_model import HeadModel
 from opendr_facerot.reconstruct.work_image import WorkImage, cut_work_image
