@@ -98,12 +98,12 @@ def test_the_truth_itself_gets_full_marks(
     for score, picture, true in zip(scores, pictures, true_views, strict=True):
         assert score.failure is None
         assert score.psnr_head is not None
-        assert score.psnr_head > 38.0  # the landmarks place it to half a pixel, which hair shows
+        assert score.psnr_head > 37.0  # the landmarks place it to half a pixel, which hair shows
         assert score.ssim_head is not None
         assert score.ssim_head > 0.98
         assert score.holes == pytest.approx(0.0, abs=0.002)
         assert score.misalignment is not None
-        assert score.misalignment < 1.0  # the net's own noise between two crops
+        assert score.misalignment < 0.7
         assert score.identity_true == pytest.approx(1.0, abs=0.02)
         assert score.identity_source == pytest.approx(score.identity_ceiling, abs=0.02)
         assert picture.ours.shape == true.image.shape
