@@ -28,7 +28,7 @@ from opendr_facerot.benchmark.measurement import measurement
 from opendr_facerot.benchmark.scenes import NINE_VIEWS
 from opendr_facerot.evaluation.runner import Evaluation
 from opendr_facerot.evaluation.scores import ViewScore
-from opendr_facerot.generate import completion
+from opendr_facerot.generate import completion, observation
 from opendr_facerot.generate.detail import measure_detail
 from opendr_facerot.pipelines import head
 from opendr_facerot.pipelines.head import HeadRotator
@@ -101,9 +101,9 @@ PARTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "flat subdivision": lambda: _replaced((HeadModel, "refine", HeadModel.subdivide)),
     "no mirror image": lambda: _replaced((completion, "mirrored", _unmirrored)),
     "no light matched across": lambda: _replaced((completion, "_LARGEST_CORRECTION", 0.0)),
-    "no distrust of rims": lambda: _replaced((completion, "_RIM_CONTRAST", (9.0, 10.0))),
+    "no distrust of rims": lambda: _replaced((observation, "_RIM_CONTRAST", (9.0, 10.0))),
     "no shading, no occlusion": lambda: _replaced(
-        (completion, "_shading", lambda surface, *rest: np.zeros(len(surface.vertices)))
+        (completion, "shading_of", lambda surface, *rest: np.zeros(len(surface.vertices)))
     ),
     "no hair continued from the photo's": lambda: _replaced(_procedural_hair),
     "no grain, no strands": lambda: _replaced(
