@@ -80,10 +80,11 @@ def complete(
         photo: The work image in the resolution in which views show it.
         work: The same in the resolution of the maps that follow.
         matte: ``(S, S)`` float32 person matte.
-        maps: See :func:`person_maps`.
+        maps: See :func:`opendr_facerot.generate.observation.person_maps`.
         appearance: Skin and hair of the work image.
         hair_zone: ``(V,)`` bool, where hair grows or hangs.
-        texture: ``(T, T, 3)`` uint8 RGB, see :func:`sharpen_foreground`.
+        texture: ``(T, T, 3)`` uint8 RGB, see
+            :func:`opendr_facerot.generate.foreground.sharpen_foreground`.
         detail_level: See :func:`opendr_facerot.generate.detail.measure_detail`.
         hair_texture: See :func:`opendr_facerot.generate.hair_texture.measure_hair`.
     """

@@ -134,7 +134,17 @@ def observe(
     appearance: Appearance,
     hair_zone: NDArray[np.bool_],
 ) -> Observation:
-    """What the photo shows of every vertex; the arguments are those of :func:`complete`."""
+    """What the photo shows of every vertex.
+
+    Args:
+        model: The head model.
+        vertices: ``(V, 3)`` fine vertices, camera space, after the silhouette fit.
+        work: The work image.
+        matte: ``(S, S)`` float32 person matte.
+        maps: See :func:`person_maps`.
+        appearance: Skin and hair of the work image.
+        hair_zone: ``(V,)`` bool, where hair grows or hangs.
+    """
     surface, mirror = model.fine, model.fine.mirror
     photo_xy = work.intrinsics.project(vertices)
     normals = surface.topology.vertex_normals(vertices)
